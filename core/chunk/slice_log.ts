@@ -1,0 +1,45 @@
+/**
+ * SliceLog: what the data path needs of the metadata engine. `core/meta/` implements it; `core/chunk/` imports only this.
+ */
+import type { Durability } from "../meta/store.ts";
+
+/** One record of a chunk's slice list, oldest first in a list; the later record wins where two overlap.
+ *  Bytes [off, off+len) of the slice appear at [pos, pos+len) of the chunk. */
+export interface SliceRecord {
+  readonly pos: number;
+  /** 0: zeros, without an object. */
+  readonly sliceId: number;
+  /** Bytes of the whole slice: with the block size it decides the object keys. */
+  readonly size: number;
+  readonly off: number;
+  readonly len: number;
+  /** Packed page checksums of the whole slice (schema.ts, sliceObjects); empty for zeros. */
+  readonly checksums: Uint8Array;
+}
+
+/** A finished slice whose objects are all stored, ready to be committed. */
+export interface NewSlice {
+  readonly chunk: number;
+  readonly pos: number;
+  readonly sliceId: number;
+  readonly size: number;
+  readonly checksums: Uint8Array;
+}
+
+export interface SliceLog {
+  /** The chunk's slices in commit order. May be answered from a cache; the caller does not change the array. */
+  readSlices(ino: number, chunk: number): readonly SliceRecord[] | Promise<readonly SliceRecord[]>;
+  /** A fresh slice id, never given out before. The id's range was recorded first, so leftovers are found after a crash. */
+  newSliceId(): number | Promise<number>;
+  /**
+   * Adds finished slices, in this order, in one commit: with their objects' records, the file's length raised to cover
+   * them, mtime and ctime raised to `mtime`, and the usage. An empty list with durability `synced` syncs what was
+   * committed before. FsError ENOENT: the file is gone for good (no name, no user), the slices' objects are garbage.
+   */
+  commitSlices(
+    ino: number,
+    slices: readonly NewSlice[],
+    mtime: { readonly sec: number; readonly nsec: number },
+    durability: Durability,
+  ): Promise<void>;
+}

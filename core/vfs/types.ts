@@ -1,0 +1,188 @@
+/**
+ * The shapes of the POSIX operation surface. The kernel adapter (fuse/) decodes a request, calls one of these and encodes
+ * the answer; mod.ts builds the library API on the same calls. Names are bytes, times seconds and nanoseconds.
+ */
+import type { InodeRow } from "../meta/schema.ts";
+import type { Timespec } from "../env.ts";
+
+/** Attributes of a file: the inode record. `mode` has the type bits. */
+export type Attr = Readonly<InodeRow>;
+
+/** What can be known at once is answered without a promise: a microtask less on the hot path. */
+export type MaybePromise<T> = T | Promise<T>;
+
+/** Who asks. One object per request; `interrupt` is set by operations that can wait for long (locks). */
+export interface Caller {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  /** The kernel said that the caller no longer waits: a blocking operation may end with EINTR. */
+  interrupted?: boolean;
+  /** Called when `interrupted` becomes true. */
+  onInterrupt?: () => void;
+}
+
+/** The result of a call that gives the kernel a reference to an inode: each one adds 1 to its lookup count. */
+export interface Entry {
+  readonly attr: Attr;
+  /** How long the kernel may keep the name and the attributes, ms. */
+  readonly entryTtlMs: number;
+  readonly attrTtlMs: number;
+}
+
+export interface AttrReply {
+  readonly attr: Attr;
+  readonly attrTtlMs: number;
+}
+
+/** An open file or directory. */
+export interface Opened {
+  /** File handle: a positive integer unique in this mount. */
+  readonly handle: number;
+  /** The kernel's cached pages of this file are still right. */
+  readonly keepCache: boolean;
+  /** Reads and writes must not go through the page cache. */
+  readonly directIo: boolean;
+}
+
+/** What setattr changes; absent fields stay. `"now"` is UTIME_NOW: the server's clock. */
+export interface SetAttr {
+  /** Permission bits 07777. */
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly length?: number;
+  readonly atime?: Timespec | "now";
+  readonly mtime?: Timespec | "now";
+  /** Kernel-kept ctime (writeback cache); otherwise the server takes its own clock. */
+  readonly ctime?: Timespec;
+  /** Open handle through which the change is made (ftruncate), 0 if none. */
+  readonly handle?: number;
+  /** Clear setuid/setgid as for a write by an unprivileged user (FATTR_KILL_SUIDGID). */
+  readonly killSuidGid?: boolean;
+}
+
+export interface StatFs {
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+  readonly totalInodes: number;
+  readonly freeInodes: number;
+  readonly blockBytes: number;
+}
+
+/**
+ * Takes directory entries while they fit: returns false when this one did not fit, which ends the call; that entry was
+ * not taken. `cookie` is what a later call passes as `offset` to go on after this entry. `attr` is null without `plus`,
+ * and for `.` and `..`.
+ */
+export type DirSink = (
+  name: Uint8Array,
+  ino: number,
+  mode: number,
+  cookie: number,
+  attr: Attr | null,
+) => boolean;
+
+/** open(2) flags that the server looks at (Linux, generic architecture). */
+export const O_ACCMODE = 0o3;
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_EXCL = 0o200;
+export const O_TRUNC = 0o1000;
+export const O_APPEND = 0o2000;
+export const O_DIRECT = 0o40000;
+
+/** rename(2) flags. */
+export const RENAME_NOREPLACE = 1;
+export const RENAME_EXCHANGE = 2;
+export const RENAME_WHITEOUT = 4;
+
+/** stat(2) type bits. */
+export const S_IFMT = 0o170000;
+export const S_IFIFO = 0o010000;
+export const S_IFCHR = 0o020000;
+export const S_IFDIR = 0o040000;
+export const S_IFBLK = 0o060000;
+export const S_IFREG = 0o100000;
+export const S_IFLNK = 0o120000;
+export const S_IFSOCK = 0o140000;
+export const S_ISUID = 0o4000;
+export const S_ISGID = 0o2000;
+export const S_ISVTX = 0o1000;
+
+/**
+ * The operation surface. Every call throws (or rejects with) FsError. Lookup counts: lookup, mknod, mkdir, symlink,
+ * link, create, and every entry with attributes that a readdir sink took (other than `.` and `..`) add one reference,
+ * which the kernel gives back with forget; a file without names lives on while it is referenced by an open handle.
+ */
+export interface Vfs {
+  lookup(caller: Caller, parent: number, name: Uint8Array): MaybePromise<Entry>;
+  /** Gives back `count` references. Never fails. */
+  forget(ino: number, count: number): void;
+  getattr(caller: Caller, ino: number, handle: number): MaybePromise<AttrReply>;
+  setattr(caller: Caller, ino: number, change: SetAttr): MaybePromise<AttrReply>;
+  readlink(caller: Caller, ino: number): MaybePromise<Uint8Array>;
+  /** `mode` has type bits and permissions; `umask` is already applied unless the volume has default ACLs. */
+  mknod(
+    caller: Caller,
+    parent: number,
+    name: Uint8Array,
+    mode: number,
+    rdev: number,
+    umask: number,
+  ): MaybePromise<Entry>;
+  mkdir(caller: Caller, parent: number, name: Uint8Array, mode: number, umask: number): MaybePromise<Entry>;
+  symlink(caller: Caller, parent: number, name: Uint8Array, target: Uint8Array): MaybePromise<Entry>;
+  link(caller: Caller, ino: number, newParent: number, newName: Uint8Array): MaybePromise<Entry>;
+  unlink(caller: Caller, parent: number, name: Uint8Array): MaybePromise<void>;
+  rmdir(caller: Caller, parent: number, name: Uint8Array): MaybePromise<void>;
+  rename(
+    caller: Caller,
+    parent: number,
+    name: Uint8Array,
+    newParent: number,
+    newName: Uint8Array,
+    flags: number,
+  ): MaybePromise<void>;
+  create(
+    caller: Caller,
+    parent: number,
+    name: Uint8Array,
+    mode: number,
+    flags: number,
+    umask: number,
+  ): MaybePromise<Entry & Opened>;
+  open(caller: Caller, ino: number, flags: number): MaybePromise<Opened>;
+  /** Fills `into` from `offset`; the number of bytes read, less than asked only at end of file. */
+  read(caller: Caller, ino: number, handle: number, offset: number, into: Uint8Array): MaybePromise<number>;
+  /** `data` is valid until the result settles. `killSuidGid`: as in SetAttr. The number of bytes written. */
+  write(
+    caller: Caller,
+    ino: number,
+    handle: number,
+    offset: number,
+    data: Uint8Array,
+    killSuidGid: boolean,
+  ): MaybePromise<number>;
+  /** A close(2) of one descriptor: what was written is stored and visible to others when it returns. */
+  flush(caller: Caller, ino: number, handle: number): MaybePromise<void>;
+  fsync(caller: Caller, ino: number, handle: number, dataOnly: boolean): MaybePromise<void>;
+  /** The last descriptor of the handle is gone. Never fails. */
+  release(ino: number, handle: number): MaybePromise<void>;
+  opendir(caller: Caller, ino: number): MaybePromise<Opened>;
+  /** Feeds entries after cookie `offset` (0: from the start) to `sink`. `plus`: with attributes and references. */
+  readdir(
+    caller: Caller,
+    ino: number,
+    handle: number,
+    offset: number,
+    plus: boolean,
+    sink: DirSink,
+  ): MaybePromise<void>;
+  releasedir(ino: number, handle: number): MaybePromise<void>;
+  fsyncdir(caller: Caller, ino: number, handle: number, dataOnly: boolean): MaybePromise<void>;
+  statfs(caller: Caller, ino: number): MaybePromise<StatFs>;
+  /** access(2) with `mask` of R_OK 4, W_OK 2, X_OK 1; EACCES or nothing. */
+  access(caller: Caller, ino: number, mask: number): MaybePromise<void>;
+}
