@@ -1,6 +1,7 @@
 /**
  * SliceLog: what the data path needs of the metadata engine. `core/meta/` implements it; `core/chunk/` imports only this.
  */
+import type { Timespec } from "../env.ts";
 import type { Durability } from "../meta/store.ts";
 
 /** One record of a chunk's slice list, oldest first in a list; the later record wins where two overlap.
@@ -33,13 +34,13 @@ export interface SliceLog {
   newSliceId(): number | Promise<number>;
   /**
    * Adds finished slices, in this order, in one commit: with their objects' records, the file's length raised to cover
-   * them, mtime and ctime raised to `mtime`, and the usage. An empty list with durability `synced` syncs what was
+   * them, mtime and ctime raised to `mtime` (null: only ctime to now; the user has set mtime since), and the usage. An empty list with durability `synced` syncs what was
    * committed before. FsError ENOENT: the file is gone for good (no name, no user), the slices' objects are garbage.
    */
   commitSlices(
     ino: number,
     slices: readonly NewSlice[],
-    mtime: { readonly sec: number; readonly nsec: number },
+    mtime: Timespec | null,
     durability: Durability,
   ): Promise<void>;
 }
