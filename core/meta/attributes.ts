@@ -1,0 +1,76 @@
+/** Attributes: getattr and setattr of mode, owner and times. Length is truncate.ts. */
+import type { Timespec } from "../env.ts";
+import { FsError } from "../errors.ts";
+import { isDirectory, raiseCtime, S_IFMT, withoutSuidSgid } from "./attr.ts";
+import type { MetaContext } from "./context.ts";
+import type { InodeRow } from "./schema.ts";
+import { checkColumns, update } from "./store.ts";
+import { fetchInode, transact } from "./transact.ts";
+
+/** The inode: from the cache while it is young enough, else from the store. FsError ENOENT. */
+export function getattr(ctx: MetaContext, ino: number): InodeRow | Promise<InodeRow> {
+  const cached = ctx.cache.inode(ino);
+  if (cached !== undefined && ctx.env.monotonicMs() - cached.fetchedMs < ctx.options.attrTtlMs) {
+    return cached.row;
+  }
+  return refresh(ctx, ino);
+}
+
+/** The inode as the store has it now: what open(2) promises (close-to-open). */
+export async function refresh(ctx: MetaContext, ino: number): Promise<InodeRow> {
+  const row = await fetchInode(ctx, ino);
+  if (row === null) {
+    ctx.cache.dropInode(ino);
+    throw new FsError("ENOENT", `inode ${ino}`);
+  }
+  ctx.slices.validate(ino, row.sliceSeq);
+  return row;
+}
+
+export interface AttrChange {
+  /** Permission bits 07777. */
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly atime?: Timespec;
+  readonly mtime?: Timespec;
+  /** Clears set-user-ID and set-group-ID as a write does. */
+  readonly killSuidGid?: boolean;
+}
+
+/** Changes attributes; ctime becomes now. `permit` may throw EPERM or EACCES about the file as the commit will find it. */
+export function setattr(
+  ctx: MetaContext,
+  ino: number,
+  change: AttrChange,
+  permit: (row: InodeRow) => void = () => {},
+): Promise<InodeRow> {
+  return transact(ctx, async (view) => {
+    const row = await view.inode(ino);
+    permit(row);
+    const set: Partial<InodeRow> = {};
+    let mode = row.mode;
+    if (change.mode !== undefined) mode = (row.mode & S_IFMT) | (change.mode & 0o7777);
+    // chown clears the bits for everybody, root too, as Linux does (chown_common in fs/open.c).
+    const isChown = change.uid !== undefined || change.gid !== undefined;
+    if ((isChown || change.killSuidGid) && !isDirectory(row.mode)) mode = withoutSuidSgid(mode);
+    if (mode !== row.mode) set.mode = mode;
+    if (change.uid !== undefined) set.uid = change.uid;
+    if (change.gid !== undefined) set.gid = change.gid;
+    if (change.atime !== undefined) {
+      set.atime = change.atime.sec;
+      set.atimeNsec = change.atime.nsec;
+    }
+    if (change.mtime !== undefined) {
+      set.mtime = change.mtime.sec;
+      set.mtimeNsec = change.mtime.nsec;
+    }
+    return {
+      checks: [
+        checkColumns("inodes", [ino], { mode: row.mode, uid: row.uid, gid: row.gid, flags: row.flags }),
+      ],
+      writes: [update("inodes", [ino], { set, raise: raiseCtime(ctx.env.now()) })],
+      done: () => ctx.cache.inode(ino)?.row ?? { ...row, ...set },
+    };
+  });
+}
