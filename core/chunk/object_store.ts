@@ -8,6 +8,7 @@
  *   (a store whose puts are durable, like S3, does nothing there).
  * - Failures are StoreError. A missing object is kind `caller` with errno ENOENT (`isNoSuchObject`), a full bucket kind
  *   `fatal` with errno ENOSPC, a passing trouble kind `retry`. Stores do not retry for long themselves: the data path does.
+ * - Every call settles: a store whose server may fall silent has timeouts of its own.
  * - The store keeps no reference to a body after the promise settles; until then the caller does not change it.
  */
 import type { Env } from "../env.ts";
@@ -28,8 +29,12 @@ export interface ByteRange {
 export interface ObjectStore {
   /** Creates or replaces. Keys are relative paths of [A-Za-z0-9._/-]; one with an empty, `.` or `..` part is refused. */
   put(key: string, body: Uint8Array): Promise<void>;
-  /** The object's bytes, or those of the range that exist: shorter at the object's end, empty past it. */
-  get(key: string, range?: ByteRange): Promise<Uint8Array>;
+  /**
+   * The object's bytes, or those of the range that exist: shorter at the object's end, empty past it. A store may place
+   * them at the start of `into` and answer a view of it (saves an allocation of a block); it may also ignore `into`.
+   * Until the promise settles the store owns `into`. If the bytes do not fit there, it is not used.
+   */
+  get(key: string, range?: ByteRange, into?: Uint8Array): Promise<Uint8Array>;
   /** Removes all; what is not there is not an error. */
   delete(keys: readonly string[]): Promise<void>;
   head(key: string): Promise<ObjectInfo | null>;

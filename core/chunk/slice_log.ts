@@ -28,7 +28,9 @@ export interface NewSlice {
 }
 
 export interface SliceLog {
-  /** The chunk's slices in commit order. May be answered from a cache; the caller does not change the array. */
+  /** The chunk's slices in commit order. May be answered from a cache; neither side changes the array once it was given
+   *  out: a changed list is a new array, so that what is derived from a list can be kept by its identity. A call made after
+   *  `commitSlices` has resolved answers with those slices. */
   readSlices(ino: number, chunk: number): readonly SliceRecord[] | Promise<readonly SliceRecord[]>;
   /** A fresh slice id, never given out before. The id's range was recorded first, so leftovers are found after a crash. */
   newSliceId(): number | Promise<number>;
