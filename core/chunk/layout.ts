@@ -56,3 +56,12 @@ export function pagesPerBlock(blockBytes: number): number {
 
 /** Most checksum pages, and most blocks, that a slice can have with any block size: 64 MiB of 64 KiB blocks. */
 export const SLICE_PAGES_MAX = 1024;
+
+/** The common prefix of all objects of the slices with the same thousands, and the slice number in a key under it. */
+export function thousandPrefix(prefix: string, sliceId: number): string {
+  return `${prefix}chunks/${Math.floor(sliceId / 1_000_000)}/${Math.floor(sliceId / 1000)}/`;
+}
+export function sliceIdOf(key: string): number | null {
+  const match = /\/(\d+)_\d+_\d+$/.exec(key);
+  return match === null ? null : Number(match[1]);
+}

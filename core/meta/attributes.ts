@@ -23,7 +23,6 @@ export async function refresh(ctx: MetaContext, ino: number): Promise<InodeRow> 
     ctx.cache.dropInode(ino);
     throw new FsError("ENOENT", `inode ${ino}`);
   }
-  ctx.slices.validate(ino, row.sliceSeq);
   return row;
 }
 

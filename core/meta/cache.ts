@@ -60,15 +60,20 @@ export class MetaCache {
     if (--this.fetches === 0) this.lastChange.clear();
   }
 
-  putInode(row: InodeRow, startedAt: number, nowMs: number): void {
-    if ((this.lastChange.get(row.ino) ?? 0) > startedAt) return;
+  /** Keeps a fetched record. Returns what to believe: the record, or what a local commit made of it meanwhile
+   *  (undefined: it is not cached, fetch again). */
+  putInode(row: InodeRow, startedAt: number, nowMs: number): InodeRow | undefined {
+    if ((this.lastChange.get(row.ino) ?? 0) > startedAt) return this.inodes.get(row.ino)?.row;
     this.setInode(row, nowMs);
+    return row;
   }
 
-  putEdge(parent: number, name: Uint8Array, ino: number, startedAt: number, nowMs: number): void {
+  /** Keeps a fetched entry. False: a local commit changed it meanwhile, fetch again. */
+  putEdge(parent: number, name: Uint8Array, ino: number, startedAt: number, nowMs: number): boolean {
     const key = nameKey(parent, name);
-    if ((this.lastChange.get(key) ?? 0) > startedAt) return;
+    if ((this.lastChange.get(key) ?? 0) > startedAt) return false;
     this.setEdge(key, ino, nowMs);
+    return true;
   }
 
   dropInode(ino: number): void {

@@ -37,4 +37,6 @@ export interface MetaContext {
   readonly session: number;
   readonly inodeIds: IdBatch;
   readonly sliceIds: SliceIds;
+  /** Told of this client's own commits of slices. */
+  onAppend?: (ino: number, before: number, after: number) => void;
 }

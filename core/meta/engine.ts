@@ -18,8 +18,9 @@ import type { InodeRow } from "./schema.ts";
 import { closeSession, heartbeat, openSession, type SessionInfo } from "./session.ts";
 import { SliceCache } from "./slice_cache.ts";
 import { commitSlices, readSlices } from "./slices.ts";
+import { type DeleteOrphans, endStaleSessions, removeSliceRanges } from "./stale.ts";
 import type { Durability, MetaStore } from "./store.ts";
-import { withRetry } from "./transact.ts";
+import { believe, withRetry } from "./transact.ts";
 import { truncate, type Truncation } from "./truncate.ts";
 import { readUsage, usageGuard } from "./usage.ts";
 
@@ -64,11 +65,17 @@ export async function openEngine(config: EngineConfig) {
     session,
     options,
     sliceLog,
+    /** Calls back when a commit of this client moved a file's `sliceSeq` from `before` to `after`. */
+    onAppend(listener: (ino: number, before: number, after: number) => void): void {
+      ctx.onAppend = listener;
+    },
     lookup: (parent: number, name: Uint8Array) => namespace.lookup(ctx, parent, name),
     getattr: (ino: number) => getattr(ctx, ino),
     refresh: (ino: number) => refresh(ctx, ino),
     /** What the cache knows of an inode, of any age. */
     cached: (ino: number) => ctx.cache.inode(ino)?.row,
+    /** The inode that a name leads to as far as the cache knows. */
+    cachedEdge: (parent: number, name: Uint8Array) => ctx.cache.edge(parent, name)?.ino,
     /** Milliseconds for which the cached inode may still be believed. */
     freshMs(ino: number): number {
       const cached = ctx.cache.inode(ino);
@@ -111,7 +118,7 @@ export async function openEngine(config: EngineConfig) {
         const nowMs = env.monotonicMs();
         for (const { row, ref } of page) {
           if (ref === null) continue;
-          ctx.cache.putInode(ref.row, startedAt, nowMs);
+          believe(ctx, ref.row, startedAt);
           ctx.cache.putEdge(parent, row.name, row.ino, startedAt, nowMs);
         }
         return page;
@@ -124,6 +131,8 @@ export async function openEngine(config: EngineConfig) {
       await withRetry(ctx, () => store.commit({ checks: [], writes: [] }, { durability: "synced" }));
     },
     usage: () => withRetry(ctx, () => readUsage(store)),
+    endStaleSessions: (beforeSec: number, deleteOrphans: DeleteOrphans) =>
+      endStaleSessions(ctx, beforeSec, deleteOrphans),
     heartbeat: () => heartbeat(base, session),
     deleteFiles: (beforeSec: number) => deleteFiles(ctx, beforeSec),
     deleteSlices: (
@@ -133,8 +142,9 @@ export async function openEngine(config: EngineConfig) {
       ) => Promise<void>,
     ) => deleteSlices(ctx, beforeSec, deleteObjects),
     /** Ends the session. The data path has flushed and open files are closed before. */
-    async close(): Promise<void> {
+    async close(deleteOrphans: DeleteOrphans = () => Promise.resolve()): Promise<void> {
       await ctx.sliceIds.close();
+      await removeSliceRanges(ctx, session, deleteOrphans);
       await closeSession(base, session);
     },
   };

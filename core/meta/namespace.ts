@@ -315,16 +315,19 @@ export function rmdir(ctx: MetaContext, parent: number, name: Uint8Array): Promi
   });
 }
 
-/** The last close of a file without names: it goes, and its data is put on the list. False if it has a name again. */
-export function releaseSustained(ctx: MetaContext, ino: number): Promise<boolean> {
+/**
+ * The last close of a file without names, or the end of the session that kept it: it goes, and its data is put on the
+ * list. False if it has a name again.
+ */
+export function releaseSustained(ctx: MetaContext, ino: number, session = ctx.session): Promise<boolean> {
   return transact(ctx, async (view) => {
     const file = await view.inodeOrNull(ino);
     if (file === null || file.nlink > 0) {
-      return { checks: [], writes: [remove("sustained", [ctx.session, ino])], done: () => false };
+      return { checks: [], writes: [remove("sustained", [session, ino])], done: () => false };
     }
     return {
       checks: [checkColumns("inodes", [ino], { nlink: 0, ...dataColumns(file) })],
-      writes: [remove("sustained", [ctx.session, ino]), ...removeInode(ctx, file, ctx.env.now())],
+      writes: [remove("sustained", [session, ino]), ...removeInode(ctx, file, ctx.env.now())],
       done: () => true,
     };
   });

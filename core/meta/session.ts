@@ -51,19 +51,28 @@ export async function heartbeat(ctx: SessionContext, session: number): Promise<b
   return result.ok;
 }
 
-/** Ends a session: its usage is folded into the row of ended sessions. Everything it sustained is released before. */
+/** Ends this client's session. Everything it sustained is released before. */
 export async function closeSession(ctx: SessionContext, session: number): Promise<void> {
+  await foldUsage(ctx, session);
+  await withRetry(
+    ctx,
+    () => ctx.store.commit({ checks: [], writes: [remove("sessions", [session])] }, { durability: "synced" }),
+  );
+}
+
+/** Adds a session's usage row to the row of ended sessions and removes it: from then on its commits fail. */
+export async function foldUsage(ctx: SessionContext, session: number): Promise<void> {
   for (let conflicts = 0; conflicts < CONFLICTS_MAX; conflicts++) {
     const [own] = await withRetry(ctx, () => ctx.store.get([read("usage", [session])]));
+    if (own === null) return;
     const result = await withRetry(ctx, () =>
       ctx.store.commit({
-        checks: own === null ? [] : [checkVersion("usage", [session], own.version)],
-        writes: own === null ? [remove("sessions", [session])] : [
+        checks: [checkVersion("usage", [session], own.version)],
+        writes: [
           update("usage", [ENDED_SESSIONS], { add: { bytes: own.row.bytes, inodes: own.row.inodes } }),
           remove("usage", [session]),
-          remove("sessions", [session]),
         ],
-      }, { durability: "synced" }));
+      }, { durability: "ordered" }));
     if (result.ok) return;
   }
 }

@@ -130,8 +130,8 @@ export async function commitSlices(
     const bytes = accountedBytes(row.mode, length) - accountedBytes(row.mode, row.length);
     const raise = mtime === null ? raiseCtime(ctx.env.now()) : raiseTimes(mtime);
     if (length > row.length) raise.push({ columns: ["length"], to: [length] });
-    const writes = [...appends, update("inodes", [ino], { raise })];
-    if (bytes !== 0) writes.push(usageChange(ctx, bytes, 0));
+    // The usage row is updated even by 0: its absence stops a session that others ended (stale.ts).
+    const writes = [...appends, update("inodes", [ino], { raise }), usageChange(ctx, bytes, 0)];
     return {
       checks: [checkColumns("inodes", [ino], { length: row.length })],
       writes,
@@ -140,6 +140,7 @@ export async function commitSlices(
         const last = assigned.at(-1) as number;
         noteSliceSeq(ctx, ino, last);
         ctx.slices.appended(ino, first - 1, last, added);
+        ctx.onAppend?.(ino, first - 1, last);
       },
     };
   }, durability);

@@ -76,16 +76,28 @@ export class View {
   }
 }
 
+/** Fetches that a local commit overtook, at most; then what was read last is believed. */
+const OVERTAKEN_MAX = 10;
+
+/** Takes a fetched record into the caches; see MetaCache.putInode for the result. */
+export function believe(ctx: MetaContext, row: InodeRow, startedAt: number): InodeRow | undefined {
+  const believed = ctx.cache.putInode(row, startedAt, ctx.env.monotonicMs());
+  if (believed !== undefined) ctx.slices.validate(believed.ino, believed.sliceSeq);
+  return believed;
+}
+
 /** Reads one inode from the store into the cache. */
 export async function fetchInode(ctx: MetaContext, ino: number): Promise<InodeRow | null> {
-  const startedAt = ctx.cache.beginFetch();
-  try {
-    const [found] = await withRetry(ctx, () => ctx.store.get([read("inodes", [ino])]));
-    if (found === null) return null;
-    ctx.cache.putInode(found.row, startedAt, ctx.env.monotonicMs());
-    return found.row;
-  } finally {
-    ctx.cache.endFetch();
+  for (let overtaken = 0;; overtaken++) {
+    const startedAt = ctx.cache.beginFetch();
+    try {
+      const [found] = await withRetry(ctx, () => ctx.store.get([read("inodes", [ino])]));
+      if (found === null) return null;
+      const row = believe(ctx, found.row, startedAt) ?? (overtaken < OVERTAKEN_MAX ? undefined : found.row);
+      if (row !== undefined) return row;
+    } finally {
+      ctx.cache.endFetch();
+    }
   }
 }
 
@@ -94,25 +106,31 @@ export async function fetchEdges(
   ctx: MetaContext,
   names: readonly (readonly [parent: number, name: Uint8Array])[],
 ): Promise<(InodeRow | null)[]> {
-  const startedAt = ctx.cache.beginFetch();
-  try {
-    const results = await withRetry(
-      ctx,
-      () => ctx.store.get(names.map(([parent, name]) => read("edges", [parent, name], "ino"))),
-    );
-    const nowMs = ctx.env.monotonicMs();
-    return results.map((found, i) => {
-      const [parent, name] = names[i] as readonly [number, Uint8Array];
-      if (found === null || found.ref === null) {
-        ctx.cache.dropEdge(parent, name);
-        return null;
-      }
-      ctx.cache.putInode(found.ref.row, startedAt, nowMs);
-      ctx.cache.putEdge(parent, name, found.row.ino, startedAt, nowMs);
-      return found.ref.row;
-    });
-  } finally {
-    ctx.cache.endFetch();
+  for (let overtaken = 0;; overtaken++) {
+    const startedAt = ctx.cache.beginFetch();
+    try {
+      const results = await withRetry(
+        ctx,
+        () => ctx.store.get(names.map(([parent, name]) => read("edges", [parent, name], "ino"))),
+      );
+      const nowMs = ctx.env.monotonicMs();
+      let isCurrent = true;
+      const rows = results.map((found, i) => {
+        const [parent, name] = names[i] as readonly [number, Uint8Array];
+        if (found === null || found.ref === null) {
+          ctx.cache.dropEdge(parent, name);
+          return null;
+        }
+        const row = believe(ctx, found.ref.row, startedAt);
+        if (!ctx.cache.putEdge(parent, name, found.row.ino, startedAt, nowMs) || row === undefined) {
+          isCurrent = false;
+        }
+        return row ?? found.ref.row;
+      });
+      if (isCurrent || overtaken === OVERTAKEN_MAX) return rows;
+    } finally {
+      ctx.cache.endFetch();
+    }
   }
 }
 

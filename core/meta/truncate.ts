@@ -11,7 +11,7 @@ import { accountedBytes, isDirectory, isRegular, raiseTimes, withoutSuidSgid } f
 import type { MetaContext } from "./context.ts";
 import { usageChange } from "./namespace.ts";
 import type { InodeRow } from "./schema.ts";
-import { dropSlices, type FoundSlice, scanSlices, sliceCounter } from "./slices.ts";
+import { dropSlices, type FoundSlice, noteSliceSeq, scanSlices, sliceCounter } from "./slices.ts";
 import { append, checkColumns, update, type Write } from "./store.ts";
 import { transact } from "./transact.ts";
 
@@ -57,19 +57,21 @@ function truncateStep(
       checkColumns("inodes", [ino], { length: row.length, mode: row.mode, sliceSeq: row.sliceSeq }),
     ];
     const writes: Write[] = [];
+    let listsChange = false;
     if (wanted < row.length && row.sliceSeq > 0) {
       const cut = cutOff(await slicesBehind(ctx, ino, wanted), wanted);
       length = cut.length;
       const dropped = dropSlices(cut.dropped, time);
       checks.push(...dropped.checks);
       writes.push(...dropped.writes);
+      listsChange = cut.zeros !== null || cut.dropped.length > 0;
       // The record of zeros raises `sliceSeq`; where none is needed, the counter is raised for its own sake.
       if (cut.zeros !== null) {
         const { chunk, pos, len } = cut.zeros;
         writes.push(
           append("slices", [ino, chunk], { pos, sliceId: 0, size: len, off: 0, len }, sliceCounter(ino)),
         );
-      } else if (cut.dropped.length > 0) writes.push(update("inodes", [ino], { add: { sliceSeq: 1 } }));
+      } else if (listsChange) writes.push(update("inodes", [ino], { add: { sliceSeq: 1 } }));
     }
     const bytes = accountedBytes(row.mode, length) - accountedBytes(row.mode, row.length);
     if (bytes !== 0) writes.push(usageChange(ctx, bytes, 0));
@@ -82,16 +84,12 @@ function truncateStep(
       checks,
       writes,
       done: () => {
-        if (writes.some((write) => write.table === "slices")) {
-          // The counter moved inside the store: read both again when they are needed.
+        // The check pinned the old value, so the new one is known.
+        if (listsChange) {
           ctx.slices.drop(ino);
-          ctx.cache.dropInode(ino);
+          noteSliceSeq(ctx, ino, row.sliceSeq + 1);
         }
-        const shorter = { ...row, length, mode, mtime: time.sec, mtimeNsec: time.nsec };
-        return {
-          reached: length === wanted,
-          row: ctx.cache.inode(ino)?.row ?? { ...shorter, ctime: time.sec, ctimeNsec: time.nsec },
-        };
+        return { reached: length === wanted, row: ctx.cache.inode(ino)?.row ?? { ...row, length, mode } };
       },
     };
   });

@@ -5,6 +5,20 @@
 import type { InodeRow } from "../meta/schema.ts";
 import type { Timespec } from "../env.ts";
 
+export {
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  S_ISGID,
+  S_ISUID,
+  S_ISVTX,
+} from "../meta/attr.ts";
+
 /** Attributes of a file: the inode record. `mode` has the type bits. */
 export type Attr = Readonly<InodeRow>;
 
@@ -73,7 +87,7 @@ export interface StatFs {
 /**
  * Takes directory entries while they fit: returns false when this one did not fit, which ends the call; that entry was
  * not taken. `cookie` is what a later call passes as `offset` to go on after this entry. `attr` is null without `plus`,
- * and for `.` and `..`.
+ * and for `.` and `..`. The kernel may keep the name and the attributes for the times given; left out: not at all.
  */
 export type DirSink = (
   name: Uint8Array,
@@ -81,6 +95,8 @@ export type DirSink = (
   mode: number,
   cookie: number,
   attr: Attr | null,
+  entryTtlMs?: number,
+  attrTtlMs?: number,
 ) => boolean;
 
 /** open(2) flags that the server looks at (Linux, generic architecture). */
@@ -97,19 +113,6 @@ export const O_DIRECT = 0o40000;
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
 export const RENAME_WHITEOUT = 4;
-
-/** stat(2) type bits. */
-export const S_IFMT = 0o170000;
-export const S_IFIFO = 0o010000;
-export const S_IFCHR = 0o020000;
-export const S_IFDIR = 0o040000;
-export const S_IFBLK = 0o060000;
-export const S_IFREG = 0o100000;
-export const S_IFLNK = 0o120000;
-export const S_IFSOCK = 0o140000;
-export const S_ISUID = 0o4000;
-export const S_ISGID = 0o2000;
-export const S_ISVTX = 0o1000;
 
 /**
  * The operation surface. Every call throws (or rejects with) FsError. Lookup counts: lookup, mknod, mkdir, symlink,
@@ -153,7 +156,8 @@ export interface Vfs {
     flags: number,
     umask: number,
   ): MaybePromise<Entry & Opened>;
-  open(caller: Caller, ino: number, flags: number): MaybePromise<Opened>;
+  /** `killSuidGid`: with O_TRUNC, clear setuid/setgid as for a write by an unprivileged user. */
+  open(caller: Caller, ino: number, flags: number, killSuidGid?: boolean): MaybePromise<Opened>;
   /** Fills `into` from `offset`; the number of bytes read, less than asked only at end of file. */
   read(caller: Caller, ino: number, handle: number, offset: number, into: Uint8Array): MaybePromise<number>;
   /** `data` is valid until the result settles. `killSuidGid`: as in SetAttr. The number of bytes written. */
