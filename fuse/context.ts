@@ -1,0 +1,33 @@
+/** What the operations of one mount share. */
+import type { Env } from "../core/env.ts";
+import type { Vfs } from "../core/vfs/types.ts";
+import type { BufferPool } from "./buffer_pool.ts";
+import type { InitOptions, Negotiated } from "./init.ts";
+import type { FuseRequest } from "./request.ts";
+
+export interface ServerOptions extends InitOptions {
+  /** How long the kernel may believe that a name does not exist. */
+  readonly negativeTtlMs: number;
+  /** st_blksize: what cp and stdio take as a good size for one read or write. */
+  readonly blksizeBytes: number;
+}
+
+export const serverDefaults: ServerOptions = {
+  maxWriteBytes: 1 << 20,
+  maxReadAheadBytes: 1 << 20,
+  readdirplus: "always",
+  maxBackground: 32,
+  negativeTtlMs: 0,
+  blksizeBytes: 64 << 10,
+};
+
+export interface ServerContext {
+  readonly vfs: Vfs;
+  readonly env: Env;
+  readonly options: ServerOptions;
+  readonly buffers: BufferPool;
+  /** Requests whose operation has not settled yet, by unique. */
+  readonly inFlight: Map<number, FuseRequest>;
+  /** The INIT handshake came to this; null: the kernel will send INIT once more. */
+  onInit(agreed: Negotiated | null): void;
+}
