@@ -36,9 +36,12 @@ import {
   checkSomeColumns,
   checkUpdateNames,
   checkUpdateValues,
+  copyValue,
   overflowError,
+  type PlainFound,
   type PlainRow,
   referencedShape,
+  sameValue,
   shapeOf,
   type TableShape,
 } from "./table_shape.ts";
@@ -46,12 +49,6 @@ import {
 interface Record0 {
   readonly row: PlainRow;
   readonly version: number;
-}
-
-interface FoundPlain {
-  row: PlainRow;
-  version: number;
-  ref: { row: PlainRow; version: number } | null;
 }
 
 type Watcher = (changes: readonly Change[]) => void;
@@ -84,9 +81,9 @@ class MemoryMetaStore {
     this.#data = data;
   }
 
-  async get(reads: readonly Read[]): Promise<(FoundPlain | null)[]> {
+  async get(reads: readonly Read[]): Promise<(PlainFound | null)[]> {
     this.#checkOpen();
-    const found = new Array<FoundPlain | null>(reads.length);
+    const found = new Array<PlainFound | null>(reads.length);
     for (let i = 0; i < reads.length; i++) {
       const read = reads[i] as Read;
       const shape = shapeOf(read.table);
@@ -98,7 +95,7 @@ class MemoryMetaStore {
     return found;
   }
 
-  async scan(scan: Scan): Promise<FoundPlain[]> {
+  async scan(scan: Scan): Promise<PlainFound[]> {
     this.#checkOpen();
     const shape = shapeOf(scan.table);
     checkPrefix(shape, scan.prefix);
@@ -113,7 +110,7 @@ class MemoryMetaStore {
       if (scan.prefix.length + scan.after.length === shape.key.length) exclude = from;
       else from += AFTER_ALL;
     }
-    const found: FoundPlain[] = [];
+    const found: PlainFound[] = [];
     const wholeKey = scan.prefix.length === shape.key.length;
     this.#table(shape.table).scan(from, (key, record) => {
       if (wholeKey ? key !== prefix : !key.startsWith(prefix)) return false;
@@ -176,8 +173,8 @@ class MemoryMetaStore {
     return this.#table(shape.table).get(encodeKey(shape, key));
   }
 
-  #found(shape: TableShape, record: Record0, follow: string | undefined): FoundPlain {
-    let ref: FoundPlain["ref"] = null;
+  #found(shape: TableShape, record: Record0, follow: string | undefined): PlainFound {
+    let ref: PlainFound["ref"] = null;
     if (follow !== undefined) {
       const target = referencedShape(shape, follow);
       const referenced = this.#record(target, [record.row[follow] as Value]);
@@ -324,11 +321,6 @@ function tableOf(data: MemoryMetaData, table: TableName): OrderedMap<Record0> {
   return map;
 }
 
-function copyValue(value: Value): Value {
-  // Adding 0 turns -0 into 0, as a database does.
-  return typeof value === "number" ? value + 0 : typeof value === "string" ? value : value.slice();
-}
-
 function copyKey(key: Key): Value[] {
   return key.map(copyValue);
 }
@@ -382,13 +374,6 @@ function isBelow(row: PlainRow, columns: readonly string[], to: readonly number[
     if (current !== wanted) return current < wanted;
   }
   return false;
-}
-
-function sameValue(a: Value, b: Value): boolean {
-  if (!(a instanceof Uint8Array) || !(b instanceof Uint8Array)) return a === b;
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }
 
 const namedData = new Map<string, MemoryMetaData>();

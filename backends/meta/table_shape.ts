@@ -17,6 +17,13 @@ import type { Key, Value, Write } from "../../core/meta/store.ts";
 /** A record as plain data: key columns and the others by name. */
 export type PlainRow = Record<string, Value>;
 
+/** A record as it was read, without its literal types (`Found` of core/meta/store.ts). */
+export interface PlainFound {
+  row: PlainRow;
+  version: number;
+  ref: { row: PlainRow; version: number } | null;
+}
+
 export interface ColumnShape {
   readonly name: string;
   readonly type: ColumnType;
@@ -183,6 +190,18 @@ export function checkAppend(shape: TableShape, write: Extract<Write, { write: "a
     throw callerError(`${counter.table}.${write.counter.column} is not an integer`);
   }
   return counter;
+}
+
+/** A value of the caller's own; adding 0 turns -0 into 0, as databases do. */
+export function copyValue(value: Value): Value {
+  return typeof value === "number" ? value + 0 : typeof value === "string" ? value : value.slice();
+}
+
+export function sameValue(a: Value | undefined, b: Value | undefined): boolean {
+  if (!(a instanceof Uint8Array) || !(b instanceof Uint8Array)) return a === b;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 /** An addition left the range of safe integers: both stores refuse it in these words. */

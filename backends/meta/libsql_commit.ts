@@ -1,0 +1,460 @@
+/**
+ * Commits on one connection. Everything here is synchronous: nothing of this process interleaves. Other processes do not
+ * either between BEGIN IMMEDIATE, which takes the database's one write lock, and COMMIT.
+ *
+ * A batch is tried the fast way first: a check on a record that is also written becomes a condition of that write's
+ * statement, and one look at the count of changed rows tells whether all took effect. If not, it is rolled back and
+ * tried again the careful way, check by check and write by write, which finds out what is wrong, and is what counts.
+ *
+ * Versions: a record never has the same version twice, also if it is deleted and created again, whichever process wrote it.
+ * So versions do not count writes of a record; they are `epoch * 2^20 + n`. An epoch is a number that one connection
+ * has to itself: it adds 1 to a row of the database inside its own transaction; so two connections never have the same,
+ * and if power fails and that row falls back, every commit that used the epoch came later and is gone with it. `n` counts this
+ * connection's commits, a failed one included; after 2^20 the next epoch is taken. So versions cost one more row write in a
+ * million commits, are exact numbers for 2^33 epochs, and rise within a connection, though not between them.
+ *
+ * Durability: `synchronous = FULL` makes a COMMIT flush the log, which holds what other processes wrote to it as well; what is
+ * no longer in the log was flushed to the database before the log was reused. A commit that changes no page would not flush,
+ * so it changes a row kept for that. Where nothing was committed by anyone since the last flush there is nothing to do.
+ */
+import { StoreError } from "../../core/errors.ts";
+import type { Batch, Check, CommitResult, Key, Value, Write } from "../../core/meta/store.ts";
+import type { Connection } from "./libsql_connection.ts";
+import { isConstraint, isSyncFailure } from "./libsql_errors.ts";
+import { sqliteDialect, type Statement } from "./libsql_file.ts";
+import * as sql from "./sql_schema.ts";
+import {
+  appendConflictError,
+  checkAllColumns,
+  checkAppend,
+  checkKey,
+  checkPrefix,
+  checkSomeColumns,
+  checkUpdateNames,
+  checkUpdateValues,
+  overflowError,
+  type PlainRow,
+  sameValue,
+  shapeOf,
+  type TableShape,
+} from "./table_shape.ts";
+
+type Update = Extract<Write, { write: "update" }>;
+type Append = Extract<Write, { write: "append" }>;
+/** A check on one record. */
+type RecordCheck = Exclude<Check, { check: "empty" }>;
+
+const EPOCH_VERSIONS = 2 ** 20;
+/** Looking for the write that belongs to a check compares each with each: not for long batches. */
+const PAIRS_MAX = 256;
+const VERSION_COLUMN: readonly string[] = ["version"];
+const NO_COLUMNS: readonly string[] = [];
+
+export class Committer {
+  readonly #connection: Connection;
+  #versionNext = 0;
+  #versionEnd = 0;
+  /** The epoch in use was taken by the transaction under way. */
+  #epochIsNew = false;
+  /** total_changes() of the connection; -1: not known. */
+  #totalChanges = -1;
+  /** Rows that the transaction under way has changed. */
+  #changed = 0;
+  /** This connection has committed since its last flush. */
+  #unsynced = true;
+  /** data_version at the last flush; another one says that somebody else has committed. */
+  #syncedDataVersion = -1;
+  #broken: StoreError | undefined;
+  #hasWritten = false;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  /** Something was committed through this connection. */
+  get hasWritten(): boolean {
+    return this.#hasWritten;
+  }
+
+  /** The connection was renewed: what was known about it is void. Its epoch is still ours. */
+  forget(): void {
+    this.#totalChanges = -1;
+    this.#unsynced = true;
+    this.#syncedDataVersion = -1;
+  }
+
+  commit(batch: Batch, synced: boolean): CommitResult {
+    if (this.#broken !== undefined) throw this.#broken;
+    const { checks, writes } = batch;
+    if (writes.length === 0 && checks.length === 0) {
+      if (!synced || this.#isSynced()) return { ok: true, assigned: [] };
+    }
+    const fast = writes.length > 0;
+    const result = this.#attempt(batch, synced, fast) ?? this.#attempt(batch, synced, false);
+    if (result === null) throw new Error("a careful commit always has a result");
+    return result;
+  }
+
+  /** Null: the fast way did not work out, nothing was applied. */
+  #attempt(batch: Batch, synced: boolean, fast: boolean): CommitResult | null {
+    const connection = this.#connection;
+    // Not allowed inside a transaction.
+    if (synced) connection.exec("PRAGMA synchronous = FULL");
+    try {
+      // exec, not a prepared statement: one that fails because of a lock would stay half-run (libsql_connection.ts).
+      connection.exec("BEGIN IMMEDIATE");
+      this.#changed = 0;
+      const result = fast ? this.#fast(batch) : this.#careful(batch);
+      if (result === null || !result.ok) {
+        this.#rollback();
+        return result;
+      }
+      let dataVersion = 0;
+      if (synced) {
+        dataVersion = this.#dataVersion();
+        if (this.#changed === 0) this.#bumpStoreRow("syncs");
+      }
+      connection.exec("COMMIT");
+      this.#epochIsNew = false;
+      if (this.#changed > 0) this.#hasWritten = this.#unsynced = true;
+      if (synced) {
+        this.#unsynced = false;
+        this.#syncedDataVersion = dataVersion;
+      }
+      return result;
+    } catch (error) {
+      if (isSyncFailure(error)) {
+        // The kernel drops dirty pages whose write-back failed, so a later fsync would succeed without them.
+        this.#broken = new StoreError(
+          "fatal",
+          `${this.#connection.path}: the disk failed to store the database: nothing more is committed until it is opened again`,
+          { cause: error },
+        );
+      }
+      this.#rollback();
+      throw this.#broken ?? error;
+    } finally {
+      if (synced) connection.exec("PRAGMA synchronous = NORMAL");
+    }
+  }
+
+  #rollback(): void {
+    this.#connection.rollback();
+    this.#totalChanges = -1;
+    if (this.#epochIsNew) {
+      this.#epochIsNew = false;
+      this.#versionNext = this.#versionEnd = 0;
+    }
+  }
+
+  #isSynced(): boolean {
+    return !this.#unsynced && this.#dataVersion() === this.#syncedDataVersion;
+  }
+
+  #dataVersion(): number {
+    return this.#connection.statement("data_version", true, () => "PRAGMA data_version").get([])
+      ?.[0] as number;
+  }
+
+  #bumpStoreRow(name: string): number {
+    const statement = this.#connection.statement(
+      "store row",
+      true,
+      () => `UPDATE "slayerfs_store" SET "value" = "value" + 1 WHERE "name" = ?1 RETURNING "value"`,
+    );
+    this.#changed++;
+    return statement.get([name])?.[0] as number;
+  }
+
+  #takeVersion(): number {
+    if (this.#versionNext === this.#versionEnd) {
+      const base = this.#bumpStoreRow("version_epoch") * EPOCH_VERSIONS;
+      if (!Number.isSafeInteger(base + EPOCH_VERSIONS) || base <= 0) {
+        throw new StoreError("fatal", `${this.#connection.path}: the database has no more record versions`);
+      }
+      this.#epochIsNew = true;
+      this.#versionNext = base;
+      this.#versionEnd = base + EPOCH_VERSIONS;
+    }
+    return this.#versionNext++;
+  }
+
+  // The fast way.
+
+  #fast({ checks, writes }: Batch): CommitResult | null {
+    if (this.#totalChanges < 0) this.#totalChanges = this.#countChanges();
+    const guards: (RecordCheck | undefined)[] = [];
+    const search = checks.length * writes.length <= PAIRS_MAX;
+    for (let i = 0; i < checks.length; i++) {
+      const check = checks[i] as Check;
+      if (check.check !== "empty") {
+        const w = search ? guardedWrite(check, writes) : -1;
+        if (w >= 0 && guards[w] === undefined) {
+          guards[w] = check;
+          continue;
+        }
+      }
+      if (!this.#holds(check)) return { ok: false, failed: [i], missing: [] };
+    }
+    const version = this.#takeVersion();
+    const assigned: number[] = [];
+    for (let i = 0; i < writes.length; i++) {
+      const write = writes[i] as Write;
+      if (write.write === "append") {
+        const value = this.#append(write, version);
+        if (value === undefined) return null;
+        assigned.push(value);
+      } else if (write.write === "delete" && guards[i] === undefined) {
+        this.#changed += this.#remove(write).changes;
+      } else {
+        this.#applyGuarded(write, guards[i], version);
+        this.#changed++;
+      }
+    }
+    const total = this.#countChanges();
+    if (total - this.#totalChanges !== this.#changed) return null;
+    this.#totalChanges = total;
+    return { ok: true, assigned };
+  }
+
+  #countChanges(): number {
+    return this.#connection.statement("changes", true, () => "SELECT total_changes()").get([])?.[0] as number;
+  }
+
+  /** Runs the statement of a write, which changes one row if it exists as it should and the guard holds. */
+  #applyGuarded(write: Exclude<Write, Append>, guard: RecordCheck | undefined, version: number): void {
+    const shape = shapeOf(write.table);
+    checkKey(shape, write.key, shape.key.length);
+    const columns = guard === undefined ? NO_COLUMNS : guardColumns(shape, guard);
+    switch (write.write) {
+      case "put":
+        if (guard === undefined || (guard.check === "version" && guard.version === 0)) {
+          this.#insert(
+            shape,
+            write.key,
+            write.columns as PlainRow,
+            version,
+            guard === undefined ? "replace" : "keep",
+          );
+        } else {
+          checkAllColumns(shape, write.columns as PlainRow);
+          const replace = {
+            write: "update",
+            table: write.table,
+            key: write.key,
+            set: write.columns,
+          } as Update;
+          this.#update(shape, replace, columns).get(updateParameters(replace, version, guard));
+        }
+        return;
+      case "update":
+        checkUpdateValues(shape, write);
+        this.#update(shape, write, columns).get(updateParameters(write, version, guard));
+        return;
+      case "delete": {
+        const statement = this.#connection.statement(
+          `delete ${shape.table} ${columns.join()}`,
+          false,
+          () => sql.deleteOne(sqliteDialect, shape, columns),
+        );
+        statement.get(guard === undefined ? [...write.key] : [...write.key, ...guardValues(guard)]);
+      }
+    }
+  }
+
+  // The careful way.
+
+  #careful({ checks, writes }: Batch): CommitResult {
+    const failed: number[] = [];
+    for (let i = 0; i < checks.length; i++) if (!this.#holds(checks[i] as Check)) failed.push(i);
+    if (failed.length > 0) return { ok: false, failed, missing: [] };
+    const assigned: number[] = [];
+    if (writes.length === 0) return { ok: true, assigned };
+    const version = this.#takeVersion();
+    for (let i = 0; i < writes.length; i++) {
+      const write = writes[i] as Write;
+      if (write.write === "append") {
+        const value = this.#append(write, version);
+        if (value === undefined) {
+          this.#checkMissing(shapeOf(write.counter.table), write.counter.key);
+          return { ok: false, failed: [], missing: [i] };
+        }
+        assigned.push(value);
+      } else if (write.write === "update") {
+        const shape = shapeOf(write.table);
+        checkKey(shape, write.key, shape.key.length);
+        checkUpdateValues(shape, write);
+        const statement = this.#update(shape, write, NO_COLUMNS);
+        if (statement.run(updateParameters(write, version, undefined)).changes === 0) {
+          this.#checkMissing(shape, write.key);
+          return { ok: false, failed: [], missing: [i] };
+        }
+        this.#changed++;
+      } else if (write.write === "delete") {
+        this.#changed += this.#remove(write).changes;
+      } else {
+        this.#applyGuarded(write, undefined, version);
+        this.#changed++;
+      }
+    }
+    return { ok: true, assigned };
+  }
+
+  /** An update changed nothing: the record is missing, or else an addition was refused. */
+  #checkMissing(shape: TableShape, key: Key): void {
+    if (this.#matches(shape, key, NO_COLUMNS, [])) throw overflowError(shape);
+  }
+
+  #holds(check: Check): boolean {
+    const shape = shapeOf(check.table);
+    if (check.check === "empty") {
+      checkPrefix(shape, check.prefix);
+      const count = check.prefix.length;
+      const statement = this.#connection.statement(
+        `any ${check.table} ${count}`,
+        true,
+        () => sql.selectAny(sqliteDialect, shape, count),
+      );
+      return statement.get(check.prefix as unknown[]) === undefined;
+    }
+    checkKey(shape, check.key, shape.key.length);
+    if (check.check === "version") {
+      const statement = this.#connection.statement(
+        `version ${check.table}`,
+        true,
+        () => sql.selectVersion(sqliteDialect, shape),
+      );
+      return (statement.get(check.key as unknown[])?.[0] ?? 0) === check.version;
+    }
+    return this.#matches(shape, check.key, guardColumns(shape, check), guardValues(check));
+  }
+
+  #matches(shape: TableShape, key: Key, columns: readonly string[], values: readonly Value[]): boolean {
+    const statement = this.#connection.statement(
+      `match ${shape.table} ${columns.join()}`,
+      true,
+      () => sql.selectMatch(sqliteDialect, shape, columns),
+    );
+    return statement.get([...key, ...values]) !== undefined;
+  }
+
+  // Statements of both ways.
+
+  #insert(
+    shape: TableShape,
+    key: Key,
+    columns: PlainRow,
+    version: number,
+    existing: "keep" | "fail" | "replace",
+  ): void {
+    checkAllColumns(shape, columns);
+    const statement = this.#connection.statement(
+      `insert ${shape.table} ${existing}`,
+      false,
+      () => sql.insert(sqliteDialect, shape, existing),
+    );
+    const parameters: unknown[] = [...key];
+    for (const { name } of shape.columns) parameters.push(columns[name]);
+    parameters.push(version);
+    statement.get(parameters);
+  }
+
+  #remove(write: Extract<Write, { write: "delete" }>): { changes: number } {
+    const shape = shapeOf(write.table);
+    checkKey(shape, write.key, shape.key.length);
+    const statement = this.#connection.statement(
+      `delete ${write.table} `,
+      false,
+      () => sql.deleteOne(sqliteDialect, shape, NO_COLUMNS),
+    );
+    return statement.run([...write.key]);
+  }
+
+  #update(shape: TableShape, write: Update, guard: readonly string[]): Statement {
+    let key = `update ${write.table}`;
+    for (const name in write.set) key += ` ${name}`;
+    key += " +";
+    for (const name in write.add) key += ` ${name}`;
+    if (write.raise !== undefined) {
+      for (const { columns } of write.raise) {
+        key += ` ^ ${columns.join(" ")}`;
+      }
+    }
+    key += " ?";
+    for (const name of guard) key += ` ${name}`;
+    return this.#connection.statement(key, false, () => {
+      checkUpdateNames(shape, write);
+      return sql.updateOne(sqliteDialect, shape, {
+        set: Object.keys(write.set ?? {}),
+        add: Object.keys(write.add ?? {}),
+        raise: write.raise ?? [],
+        guard,
+      });
+    });
+  }
+
+  /** Undefined: the counter's record is missing, or at its end. */
+  #append(write: Append, version: number): number | undefined {
+    const shape = shapeOf(write.table);
+    const counter = checkAppend(shape, write);
+    const bump = this.#connection.statement(
+      `bump ${counter.table} ${write.counter.column}`,
+      true,
+      () => sql.bumpCounter(sqliteDialect, counter, write.counter.column),
+    );
+    const value = bump.get([...write.counter.key, version])?.[0] as number | undefined;
+    if (value === undefined) return undefined;
+    try {
+      this.#insert(shape, [...write.key, value], write.columns as PlainRow, version, "fail");
+    } catch (error) {
+      throw isConstraint(error) ? appendConflictError(shape) : error;
+    }
+    this.#changed += 2;
+    return value;
+  }
+}
+
+/** The write whose statement can make sure of the check: the first that touches the record. -1: there is none. */
+function guardedWrite(check: RecordCheck, writes: readonly Write[]): number {
+  const absent = check.check === "version" && check.version === 0;
+  for (let i = 0; i < writes.length; i++) {
+    const write = writes[i] as Write;
+    if (write.write === "append") {
+      // The key that it will write is not known yet.
+      if (write.table === check.table) return -1;
+      if (write.counter.table === check.table && sameKey(write.counter.key, check.key)) return -1;
+    } else if (write.table === check.table && sameKey(write.key, check.key)) {
+      // An update or delete has no form for a record that must not be there.
+      return absent && write.write !== "put" ? -1 : i;
+    }
+  }
+  return -1;
+}
+
+function sameKey(a: Key, b: Key): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (!sameValue(a[i], b[i])) return false;
+  return true;
+}
+
+function guardColumns(shape: TableShape, check: RecordCheck): readonly string[] {
+  if (check.check === "version") return VERSION_COLUMN;
+  checkSomeColumns(shape, check.columns as PlainRow);
+  return Object.keys(check.columns);
+}
+
+function guardValues(check: RecordCheck): readonly Value[] {
+  return check.check === "version" ? [check.version] : Object.values(check.columns as PlainRow);
+}
+
+/** In the order of `updateOne`. */
+function updateParameters(write: Update, version: number, guard: RecordCheck | undefined): unknown[] {
+  const parameters: unknown[] = [...write.key, version];
+  const set = write.set as PlainRow | undefined;
+  for (const name in set) parameters.push(set[name]);
+  const add = write.add as PlainRow | undefined;
+  for (const name in add) parameters.push(add[name]);
+  if (write.raise !== undefined) { for (const { to } of write.raise) parameters.push(...to); }
+  if (guard !== undefined) parameters.push(...guardValues(guard));
+  return parameters;
+}
