@@ -7,6 +7,7 @@ import type { Attr, AttrReply, DirSink, Entry, Opened, SetAttr, StatFs } from ".
 import type { Timespec } from "../core/env.ts";
 import { S_IFMT } from "../core/vfs/types.ts";
 import { NAME_BYTES_MAX } from "../core/limits.ts";
+import { accountedBytes } from "../core/meta/attr.ts";
 import * as abi from "./abi.ts";
 
 /** A buffer and its view: requests are read into one, replies are built in one. */
@@ -40,7 +41,8 @@ export function putAttr(view: DataView, at: number, attr: Attr, blksize: number)
   const f = abi.AttrField;
   set64(view, at + f.ino, attr.ino);
   set64(view, at + f.size, attr.length);
-  set64(view, at + f.blocks, Math.ceil(attr.length / 512));
+  // Units of 512 bytes, whatever the block size is (stat(2)).
+  set64(view, at + f.blocks, accountedBytes(attr.mode, attr.length) / 512);
   set64(view, at + f.atime, attr.atime);
   set64(view, at + f.mtime, attr.mtime);
   set64(view, at + f.ctime, attr.ctime);
