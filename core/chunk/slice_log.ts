@@ -34,6 +34,8 @@ export interface SliceLog {
   readSlices(ino: number, chunk: number): readonly SliceRecord[] | Promise<readonly SliceRecord[]>;
   /** A fresh slice id, never given out before. The id's range was recorded first, so leftovers are found after a crash. */
   newSliceId(): number | Promise<number>;
+  /** The id will not be committed and none of its objects is left: nobody needs to look for them. */
+  dropSliceId?(sliceId: number): void;
   /**
    * Adds finished slices, in this order, in one commit: with their objects' records, the file's length raised to cover
    * them, mtime and ctime raised to `mtime` (null: only ctime to now; the user has set mtime since), and the usage. An empty list with durability `synced` syncs what was

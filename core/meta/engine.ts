@@ -54,6 +54,7 @@ export async function openEngine(config: EngineConfig) {
   const sliceLog: SliceLog = {
     readSlices: (ino, chunk) => readSlices(ctx, ino, chunk),
     newSliceId: () => ctx.sliceIds.next(),
+    dropSliceId: (sliceId) => ctx.sliceIds.settle(sliceId),
     commitSlices: (
       ino: number,
       slices: readonly NewSlice[],

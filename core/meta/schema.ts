@@ -4,7 +4,7 @@
  * engine (core/meta/); a store knows only these shapes.
  *
  * Column types: `int` is a JavaScript safe integer (64-bit in SQL); `bytes` a Uint8Array compared bytewise;
- * `text` a UTF-8 string. No column is nullable. The key columns come first, in key order; scans are ordered by them.
+ * `text` a well-formed string without NUL. No column is nullable. The key columns come first, in key order; scans are ordered by them.
  */
 
 /** Version of this declaration. A store that holds a higher one refuses to open; a lower one is migrated on open. */

@@ -11,6 +11,7 @@ import type { NewSlice, SliceRecord } from "../chunk/slice_log.ts";
 import type { Timespec } from "../env.ts";
 import { FsError } from "../errors.ts";
 import { CHUNK_BYTES } from "../limits.ts";
+import type { Clearing } from "./clear_range.ts";
 import { accountedBytes, raiseCtime, raiseTimes } from "./attr.ts";
 import type { MetaContext } from "./context.ts";
 import { usageChange } from "./namespace.ts";
@@ -71,11 +72,13 @@ async function sliceSeqOf(ctx: MetaContext, ino: number): Promise<number> {
 
 export type FoundSlice = Found<"slices", "sliceId">;
 
-/** Every slice record under the prefix, with its object's record, in key order; pages as needed. */
+/** Every slice record under the prefix, with its object's record, in key order; pages as needed, up to the page that
+ *  passes `lastChunk`. */
 export async function scanSlices(
   ctx: MetaContext,
   prefix: readonly [number] | readonly [number, number],
   after?: readonly number[],
+  lastChunk = Infinity,
 ): Promise<FoundSlice[]> {
   const all: FoundSlice[] = [];
   for (;;) {
@@ -85,12 +88,12 @@ export async function scanSlices(
     );
     all.push(...page);
     const last = page.at(-1);
-    if (page.length < SCAN_PAGE || last === undefined) return all;
+    if (page.length < SCAN_PAGE || last === undefined || last.row.chunk > lastChunk) return all;
     after = prefix.length === 1 ? [last.row.chunk, last.row.seq] : [last.row.seq];
   }
 }
 
-function recordOf(found: FoundSlice): SliceRecord {
+export function recordOf(found: FoundSlice): SliceRecord {
   const { pos, sliceId, size, off, len } = found.row;
   const checksums = (found.ref?.row as SliceObjectRow | undefined)?.checksums ?? EMPTY;
   return { pos, sliceId, size, off, len, checksums };
@@ -187,4 +190,25 @@ export function dropSlices(
     }
   }
   return { checks, writes };
+}
+
+/**
+ * Checks and writes of a clearing. `raised`: by how much `sliceSeq` rises; every run of zeros raises it, and where there is
+ * none it is raised for its own sake, so that other clients see that the lists changed.
+ */
+export function clearWrites(
+  ino: number,
+  cleared: Clearing,
+  time: Timespec,
+): { checks: Check[]; writes: Write[]; raised: number } {
+  const { checks, writes } = dropSlices(cleared.dropped, time);
+  for (const { chunk, pos, len } of cleared.zeros) {
+    writes.push(
+      append("slices", [ino, chunk], { pos, sliceId: 0, size: len, off: 0, len }, sliceCounter(ino)),
+    );
+  }
+  if (cleared.zeros.length > 0) return { checks, writes, raised: cleared.zeros.length };
+  if (cleared.dropped.length === 0) return { checks, writes, raised: 0 };
+  writes.push(update("inodes", [ino], { add: { sliceSeq: 1 } }));
+  return { checks, writes, raised: 1 };
 }

@@ -12,6 +12,8 @@
  *   commit returns, it and everything before it survive, also if it writes nothing itself.
  * - A failed check is a result, not an exception. Exceptions are StoreError: after kind `retry` nothing was applied
  *   (a store that cannot know resolves it first); the others say what is wrong.
+ * - A call that does not fit the schema (unknown table or column, a value of another type, an integer that is not safe) is a
+ *   StoreError of kind `caller`, and nothing is applied.
  * - The store keeps no reference to arguments, and callers may change results freely.
  */
 import type { Columns, Row, TableName, Tables } from "./schema.ts";
@@ -39,7 +41,8 @@ export interface Read<T extends TableName = TableName, F extends string | undefi
 export interface Scan<T extends TableName = TableName, F extends string | undefined = string | undefined> {
   readonly table: T;
   readonly prefix: Key;
-  /** Only keys after this one: the key columns that follow the prefix, at least one of them. */
+  /** Only keys after this one: the key columns that follow the prefix, at least one of them. Where they are not all of them,
+   *  the other columns are not looked at: everything under that longer prefix is skipped. */
   readonly after?: Key;
   /** At most this many records; at least 1. */
   readonly limit: number;
@@ -81,7 +84,8 @@ export type Write<T extends TableName = TableName> =
   /** Removes the record; removing what is not there is allowed. */
   | { readonly write: "delete"; readonly table: T; readonly key: Key }
   /** Changes columns of a record that exists; if it does not, the commit fails and names this write in `missing`.
-   *  `set` overwrites, `add` adds to integers, `raise` sets a tuple of integer columns to the larger of the two. */
+   *  `set` overwrites, `add` adds to integers, `raise` sets a tuple of integer columns to the larger of the two. A column
+   *  stands in one of them at most. A sum that is no safe integer is a StoreError of kind `caller`. */
   | {
     readonly write: "update";
     readonly table: T;
@@ -92,7 +96,8 @@ export type Write<T extends TableName = TableName> =
   }
   /** Creates a record whose last key column is given by the store: it adds 1 to the integer column `counter.column` and
    *  uses the new value. `key` lacks the last column. So records of one counter are ordered as they were committed. If the
-   *  counter's record does not exist, the commit fails and names this write in `missing`. */
+   *  counter's record does not exist, the commit fails and names this write in `missing`; that the new key is taken is a
+   *  StoreError of kind `caller`. */
   | {
     readonly write: "append";
     readonly table: T;

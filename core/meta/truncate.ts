@@ -8,11 +8,12 @@
 import { FsError } from "../errors.ts";
 import { CHUNK_BYTES, FILE_BYTES_MAX } from "../limits.ts";
 import { accountedBytes, isDirectory, isRegular, raiseTimes, withoutSuidSgid } from "./attr.ts";
+import { clearRange } from "./clear_range.ts";
 import type { MetaContext } from "./context.ts";
 import { usageChange } from "./namespace.ts";
 import type { InodeRow } from "./schema.ts";
-import { dropSlices, type FoundSlice, noteSliceSeq, scanSlices, sliceCounter } from "./slices.ts";
-import { append, checkColumns, update, type Write } from "./store.ts";
+import { clearWrites, type FoundSlice, noteSliceSeq, scanSlices } from "./slices.ts";
+import { checkColumns, update, type Write } from "./store.ts";
 import { transact } from "./transact.ts";
 
 /** Slice records that one commit removes at most. */
@@ -57,21 +58,15 @@ function truncateStep(
       checkColumns("inodes", [ino], { length: row.length, mode: row.mode, sliceSeq: row.sliceSeq }),
     ];
     const writes: Write[] = [];
-    let listsChange = false;
+    let raised = 0;
     if (wanted < row.length && row.sliceSeq > 0) {
-      const cut = cutOff(await slicesBehind(ctx, ino, wanted), wanted);
-      length = cut.length;
-      const dropped = dropSlices(cut.dropped, time);
-      checks.push(...dropped.checks);
-      writes.push(...dropped.writes);
-      listsChange = cut.zeros !== null || cut.dropped.length > 0;
-      // The record of zeros raises `sliceSeq`; where none is needed, the counter is raised for its own sake.
-      if (cut.zeros !== null) {
-        const { chunk, pos, len } = cut.zeros;
-        writes.push(
-          append("slices", [ino, chunk], { pos, sliceId: 0, size: len, off: 0, len }, sliceCounter(ino)),
-        );
-      } else if (listsChange) writes.push(update("inodes", [ino], { add: { sliceSeq: 1 } }));
+      const behind = await slicesBehind(ctx, ino, wanted);
+      length = stepLength(behind, wanted);
+      const cleared = clearRange(behind, length, Infinity);
+      const change = clearWrites(ino, cleared, time);
+      checks.push(...change.checks);
+      writes.push(...change.writes);
+      raised = change.raised;
     }
     const bytes = accountedBytes(row.mode, length) - accountedBytes(row.mode, row.length);
     if (bytes !== 0) writes.push(usageChange(ctx, bytes, 0));
@@ -85,9 +80,9 @@ function truncateStep(
       writes,
       done: () => {
         // The check pinned the old value, so the new one is known.
-        if (listsChange) {
+        if (raised > 0) {
           ctx.slices.drop(ino);
-          noteSliceSeq(ctx, ino, row.sliceSeq + 1);
+          noteSliceSeq(ctx, ino, row.sliceSeq + raised);
         }
         return { reached: length === wanted, row: ctx.cache.inode(ino)?.row ?? { ...row, length, mode } };
       },
@@ -101,37 +96,19 @@ function slicesBehind(ctx: MetaContext, ino: number, length: number): Promise<Fo
   return scanSlices(ctx, [ino], [firstChunk - 1, Number.MAX_SAFE_INTEGER]);
 }
 
-interface Cut {
-  /** The length that this step reaches: `wanted`, or longer where too many slices are in the way. */
-  readonly length: number;
-  readonly dropped: FoundSlice[];
-  readonly zeros: { readonly chunk: number; readonly pos: number; readonly len: number } | null;
-}
-
-/** What to remove to get from the end of `slices` (in chunk order) down to `wanted`. */
-function cutOff(slices: readonly FoundSlice[], wanted: number): Cut {
-  let length = wanted;
-  if (slices.length > SLICES_PER_COMMIT) {
-    // Only whole chunks from the tail, as many as fit; at least the last one, however many slices it has.
-    const lastChunk = slices[slices.length - 1]?.row.chunk as number;
-    let from = slices.length;
-    let chunk = lastChunk;
-    while (from > 0) {
-      const next = slices[from - 1]?.row.chunk as number;
-      if (next !== chunk && slices.length - from >= SLICES_PER_COMMIT) break;
-      chunk = next;
-      from--;
-    }
-    if (from > 0) length = Math.max(wanted, chunk * CHUNK_BYTES);
+/**
+ * The length that one step reaches from the end of `slices` (in chunk order) down to `wanted`: longer than wanted where
+ * too many slices are in the way. Whole chunks from the tail, at least one, however many slices it has.
+ */
+function stepLength(slices: readonly FoundSlice[], wanted: number): number {
+  if (slices.length <= SLICES_PER_COMMIT) return wanted;
+  let from = slices.length;
+  let chunk = slices[from - 1]?.row.chunk as number;
+  while (from > 0) {
+    const next = slices[from - 1]?.row.chunk as number;
+    if (next !== chunk && slices.length - from >= SLICES_PER_COMMIT) break;
+    chunk = next;
+    from--;
   }
-  const boundary = Math.floor(length / CHUNK_BYTES);
-  const pos = length - boundary * CHUNK_BYTES;
-  const dropped = slices.filter(({ row }) =>
-    row.chunk > boundary || (row.chunk === boundary && row.pos >= pos)
-  );
-  const coverEnd = slices.reduce(
-    (end, { row }) => row.chunk === boundary && row.pos < pos ? Math.max(end, row.pos + row.len) : end,
-    0,
-  );
-  return { length, dropped, zeros: coverEnd > pos ? { chunk: boundary, pos, len: coverEnd - pos } : null };
+  return from === 0 ? wanted : Math.max(wanted, chunk * CHUNK_BYTES);
 }

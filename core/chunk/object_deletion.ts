@@ -1,8 +1,17 @@
-/** Deletes what a crashed client uploaded and never committed: objects of slice numbers that nobody knows. */
-import { sliceIdOf, thousandPrefix } from "./layout.ts";
+/** Deleting objects: those of slices that lost their last reference, and those that a crashed client left behind. */
+import { type Layout, sliceIdOf, sliceKeys, thousandPrefix } from "./layout.ts";
 import type { ObjectStore } from "./object_store.ts";
 
 const LIST_PAGE = 1000;
+
+/** Deletes all objects of these slices; what is gone already is fine. */
+export async function deleteSliceObjects(
+  objects: ObjectStore,
+  layout: Layout,
+  slices: readonly { readonly sliceId: number; readonly size: number }[],
+): Promise<void> {
+  await objects.delete(slices.flatMap(({ sliceId, size }) => sliceKeys(layout, sliceId, size)));
+}
 
 /**
  * Deletes every object of the slices [first, first + count) that `isKnown` does not know. The caller knows that nobody

@@ -1,0 +1,60 @@
+/** What every operation of the VFS works with. */
+import type { DataPath } from "../chunk/data_path.ts";
+import type { Env } from "../env.ts";
+import { FsError } from "../errors.ts";
+import type { MetaEngine } from "../meta/engine.ts";
+import type { Handles } from "./handles.ts";
+import type { Nodes } from "./nodes.ts";
+import type { Attr, AttrReply, Entry } from "./types.ts";
+
+export interface VfsOptions {
+  readonly readOnly: boolean;
+  /** Check permissions here: for callers that no kernel checked. */
+  readonly checkPermissions: boolean;
+}
+
+export interface VfsContext {
+  readonly engine: MetaEngine;
+  readonly data: DataPath;
+  readonly env: Env;
+  readonly options: VfsOptions;
+  readonly nodes: Nodes;
+  readonly handles: Handles;
+  /** Free and total bytes of the object store, where it has such limits. */
+  readonly capacity: () => Promise<{ readonly totalBytes: number; readonly freeBytes: number } | null>;
+  /** There is data to delete. */
+  readonly wakeReclaim: () => void;
+}
+
+/** The attributes as this client must show them: with what was written here and is not committed yet. */
+export function withDirty(ctx: VfsContext, row: Attr): Attr {
+  const end = ctx.data.dirtyEnd(row.ino);
+  if (end === 0) return row;
+  const mtime = ctx.data.dirtyMtime(row.ino);
+  const length = Math.max(row.length, end);
+  if (mtime === null) return length === row.length ? row : { ...row, length };
+  const isLater = mtime.sec > row.mtime || (mtime.sec === row.mtime && mtime.nsec > row.mtimeNsec);
+  const times = isLater
+    ? { mtime: mtime.sec, mtimeNsec: mtime.nsec, ctime: mtime.sec, ctimeNsec: mtime.nsec }
+    : undefined;
+  return { ...row, length, ...times };
+}
+
+export function attrReply(ctx: VfsContext, row: Attr): AttrReply {
+  return { attr: withDirty(ctx, row), attrTtlMs: ctx.engine.freshMs(row.ino) };
+}
+
+/** An answer that hands out a reference: counts it. */
+export function entry(ctx: VfsContext, row: Attr): Entry {
+  ctx.nodes.addLookup(row.ino);
+  const freshMs = ctx.engine.freshMs(row.ino);
+  return {
+    attr: withDirty(ctx, row),
+    attrTtlMs: freshMs,
+    entryTtlMs: Math.min(freshMs, ctx.engine.options.entryTtlMs),
+  };
+}
+
+export function requireWritable(ctx: VfsContext): void {
+  if (ctx.options.readOnly) throw new FsError("EROFS");
+}

@@ -1,0 +1,228 @@
+/**
+ * Open files: open, read, write, flush, fsync, release, and the attributes that go with data.
+ *
+ * - open reads the inode from the store: what another client closed before is seen (close-to-open).
+ * - What was written here and is not committed yet is part of every answer (`withDirty`, the data path's overlay).
+ * - A length or mtime set by the user is committed after everything that was written before it.
+ */
+import { FsError } from "../errors.ts";
+import { FILE_BYTES_MAX } from "../limits.ts";
+import { isDirectory, isRegular, isSymlink, S_IFREG, S_ISGID, S_ISUID } from "../meta/attr.ts";
+import type { InodeRow } from "../meta/schema.ts";
+import { attrReply, entry, requireWritable, type VfsContext, withDirty } from "./context.ts";
+import type { namesOf } from "./names.ts";
+import type { Node } from "./nodes.ts";
+import { R_OK, requireAccess, requireMayChange, W_OK } from "./permission.ts";
+import {
+  type AttrReply,
+  type Caller,
+  type Entry,
+  O_ACCMODE,
+  O_RDONLY,
+  O_TRUNC,
+  O_WRONLY,
+  type Opened,
+  type SetAttr,
+} from "./types.ts";
+
+export function filesOf(ctx: VfsContext, createFile: ReturnType<typeof namesOf>["create"]) {
+  const { engine, data, nodes, handles, options } = ctx;
+
+  /** The inode of an open or referenced file; a removed one shows what it was. */
+  function current(ino: number): InodeRow | Promise<InodeRow> {
+    const row = engine.getattr(ino);
+    if (!(row instanceof Promise)) return row;
+    return row.catch((error) => {
+      const ghost = nodes.get(ino)?.ghost;
+      if (ghost && error instanceof FsError && error.code === "ENOENT") return ghost;
+      throw error;
+    });
+  }
+
+  async function open(caller: Caller, ino: number, flags: number): Promise<Opened> {
+    if ((flags & O_ACCMODE) !== O_RDONLY || (flags & O_TRUNC)) requireWritable(ctx);
+    await nodes.removal(ino);
+    // Counted before the first await: a removal that is planned from here on keeps the file for us.
+    const node = nodes.addOpen(ino);
+    try {
+      const row = node.sustained ? await current(ino) : await engine.refresh(ino);
+      if (isSymlink(row.mode)) throw new FsError("ELOOP");
+      if (isDirectory(row.mode) && (flags & O_ACCMODE) !== O_RDONLY) throw new FsError("EISDIR");
+      if (options.checkPermissions) requireAccess(row, caller, rightsOf(flags));
+      if ((flags & O_TRUNC) && isRegular(row.mode)) await setLength(caller, ino, 0, true);
+      return opened(node, flags, row.sliceSeq);
+    } catch (error) {
+      await removeOpen(node);
+      throw error;
+    }
+  }
+
+  function opened(node: Node, flags: number, contentSeq: number): Opened {
+    const keepCache = node.contentSeq === contentSeq;
+    node.contentSeq = contentSeq;
+    return { handle: handles.add({ kind: "file", node, flags }), keepCache, directIo: false };
+  }
+
+  /** Gives an open up; with the last one a file without names goes for good. */
+  async function removeOpen(node: Node): Promise<void> {
+    if (!nodes.removeOpen(node) || !node.sustained) return;
+    node.sustained = false;
+    data.discard(node.ino);
+    if (await engine.releaseSustained(node.ino)) ctx.wakeReclaim();
+  }
+
+  async function setLength(
+    caller: Caller,
+    ino: number,
+    length: number,
+    killSuidGid: boolean,
+  ): Promise<InodeRow> {
+    if (length > FILE_BYTES_MAX) throw new FsError("EFBIG");
+    const before = await current(ino);
+    if (length > before.length && !await engine.hasRoom(length - before.length)) {
+      throw new FsError("ENOSPC", "the volume is full");
+    }
+    // Everything written before is committed first, or thrown away where nothing of it stays.
+    if (data.hasDirty(ino)) await data.flush(ino, "ordered");
+    const permit = options.checkPermissions ? (row: InodeRow) => requireAccess(row, caller, W_OK) : undefined;
+    const row = await engine.truncate(ino, length, { killSuidGid }, permit);
+    data.truncate(ino, length);
+    const node = nodes.get(ino);
+    // The kernel cuts its own pages: they stay right.
+    if (node !== undefined) node.contentSeq = row.sliceSeq;
+    if (length < before.length) ctx.wakeReclaim();
+    return row;
+  }
+
+  return {
+    getattr(_caller: Caller, ino: number): AttrReply | Promise<AttrReply> {
+      const row = current(ino);
+      return row instanceof Promise ? row.then((row) => attrReply(ctx, row)) : attrReply(ctx, row);
+    },
+
+    async setattr(caller: Caller, ino: number, change: SetAttr): Promise<AttrReply> {
+      requireWritable(ctx);
+      if (change.length !== undefined) {
+        await setLength(caller, ino, change.length, change.killSuidGid ?? false);
+      }
+      const { mode, uid, gid } = change;
+      const now = ctx.env.now();
+      const atime = change.atime === "now" ? now : change.atime;
+      const mtime = change.mtime === "now" ? now : change.mtime;
+      const isMore = [mode, uid, gid, atime, mtime].some((value) => value !== undefined);
+      if (isMore || change.length === undefined) {
+        if (mtime !== undefined && data.hasDirty(ino)) {
+          // What is dirty was written before this call: its commit must not raise mtime again. A failing store is
+          // reported by fsync and close, and does not keep the user from setting times.
+          data.keepMtime(ino);
+          await data.flush(ino, "ordered").catch(() => {});
+        }
+        const permit = options.checkPermissions
+          ? (row: InodeRow) => requireMayChange(row, caller, change)
+          : undefined;
+        const killSuidGid = change.length === undefined && change.killSuidGid;
+        await engine.setattr(ino, { mode, uid, gid, atime, mtime, killSuidGid }, permit);
+      }
+      return attrReply(ctx, await engine.getattr(ino));
+    },
+
+    open,
+
+    async create(
+      caller: Caller,
+      parent: number,
+      name: Uint8Array,
+      mode: number,
+      flags: number,
+      _umask: number,
+    ): Promise<Entry & Opened> {
+      const row = await createFile(caller, parent, name, { mode: (mode & 0o7777) | S_IFREG });
+      const node = nodes.addOpen(row.ino);
+      return { ...entry(ctx, row), ...opened(node, flags, row.sliceSeq) };
+    },
+
+    read(
+      _caller: Caller,
+      ino: number,
+      handle: number,
+      offset: number,
+      into: Uint8Array,
+    ): number | Promise<number> {
+      if ((handles.file(handle).flags & O_ACCMODE) === O_WRONLY) throw new FsError("EBADF");
+      const row = current(ino);
+      return row instanceof Promise
+        ? row.then((row) => readClipped(row, offset, into))
+        : readClipped(row, offset, into);
+    },
+
+    write(
+      _caller: Caller,
+      ino: number,
+      handle: number,
+      offset: number,
+      bytes: Uint8Array,
+      killSuidGid: boolean,
+    ): number | Promise<number> {
+      if ((handles.file(handle).flags & O_ACCMODE) === O_RDONLY) throw new FsError("EBADF");
+      const end = offset + bytes.length;
+      if (end > FILE_BYTES_MAX) throw new FsError("EFBIG");
+      const row = engine.cached(ino);
+      const length = Math.max(row?.length ?? 0, data.dirtyEnd(ino));
+      const hasRoom = end <= length || engine.hasRoom(end - length);
+      const mustKill = killSuidGid && (row === undefined || (row.mode & (S_ISUID | S_ISGID)) !== 0);
+      if (hasRoom !== true || mustKill) return writeSlowly(ino, offset, bytes, hasRoom, mustKill);
+      const written = data.write(ino, offset, bytes);
+      return written instanceof Promise ? written.then(() => bytes.length) : bytes.length;
+    },
+
+    flush(_caller: Caller, ino: number, _handle: number): void | Promise<void> {
+      if (data.hasDirty(ino)) return data.flush(ino, "ordered");
+    },
+
+    async fsync(_caller: Caller, ino: number, _handle: number, _dataOnly: boolean): Promise<void> {
+      await data.flush(ino, "synced");
+    },
+
+    async release(ino: number, handle: number): Promise<void> {
+      const file = handles.remove(handle);
+      if (file === undefined || file.kind !== "file") return;
+      // Pages of a mapping can arrive after the last flush.
+      if (data.hasDirty(ino) && !file.node.sustained) {
+        await data.flush(ino, "ordered").catch((error) =>
+          ctx.env.log("error", `inode ${ino}: ${error.message}`)
+        );
+      }
+      await removeOpen(file.node).catch((error) =>
+        ctx.env.log("error", `release of inode ${ino}: ${error.message}`)
+      );
+    },
+  };
+
+  function readClipped(row: InodeRow, offset: number, into: Uint8Array): number | Promise<number> {
+    const length = withDirty(ctx, row).length;
+    const count = Math.min(into.length, length - offset);
+    return count <= 0 ? 0 : data.read(row.ino, offset, count, into);
+  }
+
+  async function writeSlowly(
+    ino: number,
+    offset: number,
+    bytes: Uint8Array,
+    hasRoom: boolean | Promise<boolean>,
+    mustKill: boolean,
+  ): Promise<number> {
+    if (!await hasRoom) throw new FsError("ENOSPC", "the volume is full");
+    if (mustKill) {
+      const row = await current(ino);
+      if ((row.mode & (S_ISUID | S_ISGID)) !== 0) await engine.setattr(ino, { killSuidGid: true });
+    }
+    await data.write(ino, offset, bytes);
+    return bytes.length;
+  }
+}
+
+function rightsOf(flags: number): number {
+  const mode = flags & O_ACCMODE;
+  const rights = mode === O_RDONLY ? R_OK : mode === O_WRONLY ? W_OK : R_OK | W_OK;
+  return flags & O_TRUNC ? rights | W_OK : rights;
+}

@@ -1,0 +1,188 @@
+/** Operations on names: lookup, create, link, unlink, rename. */
+import { FsError } from "../errors.ts";
+import { ROOT_INO } from "../limits.ts";
+import { isDirectory, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../meta/attr.ts";
+import type { NewFile, Unlinked } from "../meta/namespace.ts";
+import type { InodeRow } from "../meta/schema.ts";
+import { entry, requireWritable, type VfsContext } from "./context.ts";
+import { R_OK, requireAccess, requireNotSticky, W_OK, X_OK } from "./permission.ts";
+import { type Caller, type Entry, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "./types.ts";
+
+type Name = Uint8Array;
+
+const DOT = 0x2e;
+
+export function namesOf(ctx: VfsContext) {
+  const { engine, nodes, options } = ctx;
+
+  /** Where permissions are checked here: the directory must let the caller search it, and change it if asked. */
+  async function requireDirectoryAccess(
+    caller: Caller,
+    ino: number,
+    rights: number,
+  ): Promise<InodeRow | null> {
+    if (!options.checkPermissions) return null;
+    const directory = await engine.getattr(ino);
+    requireAccess(directory, caller, rights);
+    return directory;
+  }
+
+  /** The same for an entry that is to be removed or replaced. */
+  async function requireMayRemove(caller: Caller, parent: number, name: Name): Promise<void> {
+    const directory = await requireDirectoryAccess(caller, parent, W_OK | X_OK);
+    if (directory !== null) requireNotSticky(directory, await engine.lookup(parent, name), caller);
+  }
+
+  async function create(caller: Caller, parent: number, name: Name, file: Omit<NewFile, "uid" | "gid">) {
+    requireWritable(ctx);
+    await requireDirectoryAccess(caller, parent, W_OK | X_OK);
+    return await engine.create(parent, name, { ...file, uid: caller.uid, gid: caller.gid });
+  }
+
+  /** Runs a removal with the rule of nodes.ts: opens of a file that is being removed wait for the outcome. */
+  async function removing<T>(operation: (isOpen: (ino: number) => boolean) => Promise<T>): Promise<T> {
+    let settle = () => {};
+    const settled = new Promise<void>((resolve) => settle = resolve);
+    let victim = 0;
+    try {
+      return await operation((ino) => {
+        victim = ino;
+        return nodes.isOpen(ino, settled);
+      });
+    } finally {
+      nodes.endRemoval(victim, settled);
+      settle();
+    }
+  }
+
+  /** After the commit: the file lost a name. */
+  function unlinked(outcome: Unlinked): void {
+    if (!outcome.last) return;
+    const { ino } = outcome.before;
+    const node = nodes.get(ino);
+    if (outcome.sustained) {
+      if (node !== undefined) node.sustained = true;
+      return;
+    }
+    if (node !== undefined) node.ghost = ghostOf(outcome.before);
+    ctx.data.discard(ino);
+    if (outcome.deleted) ctx.wakeReclaim();
+  }
+
+  const ghostOf = (row: InodeRow): InodeRow => {
+    const { sec, nsec } = ctx.env.now();
+    return { ...row, nlink: 0, ctime: sec, ctimeNsec: nsec };
+  };
+
+  return {
+    lookup(caller: Caller, parent: number, name: Name): Entry | Promise<Entry> {
+      // `.` and `..` are asked for only by those who export the file system or hold a stale directory.
+      if (name.length <= 2 && name[0] === DOT && (name.length === 1 || name[1] === DOT)) {
+        return dots(parent, name.length === 2).then((row) => entry(ctx, row));
+      }
+      if (options.checkPermissions) {
+        return requireDirectoryAccess(caller, parent, X_OK).then(() => engine.lookup(parent, name))
+          .then((row) => entry(ctx, row));
+      }
+      const row = engine.lookup(parent, name);
+      return row instanceof Promise ? row.then((row) => entry(ctx, row)) : entry(ctx, row);
+    },
+
+    create,
+
+    async mknod(
+      caller: Caller,
+      parent: number,
+      name: Name,
+      mode: number,
+      rdev: number,
+      _umask: number,
+    ): Promise<Entry> {
+      // A mode without type bits means a regular file: mknod(2).
+      if ((mode & S_IFMT) === 0) mode |= S_IFREG;
+      if ((mode & S_IFMT) === S_IFDIR || (mode & S_IFMT) === S_IFLNK) throw new FsError("EINVAL");
+      return entry(ctx, await create(caller, parent, name, { mode, rdev }));
+    },
+
+    async mkdir(caller: Caller, parent: number, name: Name, mode: number, _umask: number): Promise<Entry> {
+      return entry(ctx, await create(caller, parent, name, { mode: (mode & 0o7777) | S_IFDIR }));
+    },
+
+    async symlink(caller: Caller, parent: number, name: Name, target: Uint8Array): Promise<Entry> {
+      return entry(
+        ctx,
+        await create(caller, parent, name, { mode: S_IFLNK | 0o777, target: target.slice() }),
+      );
+    },
+
+    async link(caller: Caller, ino: number, newParent: number, newName: Name): Promise<Entry> {
+      requireWritable(ctx);
+      await requireDirectoryAccess(caller, newParent, W_OK | X_OK);
+      return entry(ctx, await engine.link(ino, newParent, newName));
+    },
+
+    async unlink(caller: Caller, parent: number, name: Name): Promise<void> {
+      requireWritable(ctx);
+      await requireMayRemove(caller, parent, name);
+      unlinked(await removing((isOpen) => engine.unlink(parent, name, isOpen)));
+    },
+
+    async rmdir(caller: Caller, parent: number, name: Name): Promise<void> {
+      requireWritable(ctx);
+      if (name.length === 1 && name[0] === DOT) throw new FsError("EINVAL");
+      if (name.length === 2 && name[0] === DOT && name[1] === DOT) throw new FsError("ENOTEMPTY");
+      await requireMayRemove(caller, parent, name);
+      const victim = await engine.rmdir(parent, name);
+      const node = nodes.get(victim.ino);
+      if (node !== undefined) node.ghost = ghostOf(victim);
+    },
+
+    async rename(
+      caller: Caller,
+      parent: number,
+      name: Name,
+      newParent: number,
+      newName: Name,
+      flags: number,
+    ): Promise<void> {
+      requireWritable(ctx);
+      if (flags & RENAME_WHITEOUT) throw new FsError("EINVAL", "whiteouts are not supported");
+      if ((flags & RENAME_EXCHANGE) && (flags & RENAME_NOREPLACE)) throw new FsError("EINVAL");
+      if (options.checkPermissions) {
+        await requireMayRemove(caller, parent, name);
+        await requireMayRemove(caller, newParent, newName).catch((error) => {
+          if (!(error instanceof FsError) || error.code !== "ENOENT") throw error;
+        });
+      }
+      const from = { parent, name };
+      const to = { parent: newParent, name: newName };
+      if (flags & RENAME_EXCHANGE) return await engine.exchange(from, to);
+      const { replaced } = await removing((isOpen) =>
+        engine.rename(from, to, (flags & RENAME_NOREPLACE) !== 0, isOpen)
+      );
+      if (replaced === null) return;
+      if (isDirectory(replaced.before.mode)) {
+        const node = nodes.get(replaced.before.ino);
+        if (node !== undefined) node.ghost = ghostOf(replaced.before);
+      } else unlinked(replaced);
+    },
+
+    async readlink(_caller: Caller, ino: number): Promise<Uint8Array> {
+      return await engine.readlink(ino);
+    },
+
+    async access(caller: Caller, ino: number, mask: number): Promise<void> {
+      const row = await engine.getattr(ino);
+      if ((mask & W_OK) !== 0) requireWritable(ctx);
+      requireAccess(row, caller, mask & (R_OK | W_OK | X_OK));
+    },
+
+    requireDirectoryAccess,
+  };
+
+  async function dots(ino: number, isParent: boolean): Promise<InodeRow> {
+    const row = await engine.getattr(ino);
+    if (!isDirectory(row.mode)) throw new FsError("ENOTDIR");
+    return isParent ? await engine.getattr(row.parent === 0 ? ROOT_INO : row.parent) : row;
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * Permission rules for callers that the kernel has not checked already: users of the library, and mounts without
+ * `default_permissions`. Sources: path_resolution(7), POSIX 4.7 File Access Permissions, unlink(2), chmod(2), chown(2).
+ */
+import { FsError } from "../errors.ts";
+import { isDirectory, S_ISVTX } from "../meta/attr.ts";
+import type { InodeRow } from "../meta/schema.ts";
+import type { Caller, SetAttr } from "./types.ts";
+
+export const R_OK = 4;
+export const W_OK = 2;
+export const X_OK = 1;
+
+/** True if the caller has all the asked rights. Root has them, but executes only what somebody may execute. */
+export function mayAccess(row: InodeRow, caller: Caller, rights: number): boolean {
+  if (caller.uid === 0) return (rights & X_OK) === 0 || isDirectory(row.mode) || (row.mode & 0o111) !== 0;
+  let granted = row.mode & 7;
+  if (caller.uid === row.uid) granted = (row.mode >> 6) & 7;
+  else if (caller.gid === row.gid) granted = (row.mode >> 3) & 7;
+  return (granted & rights) === rights;
+}
+
+/** Throws EACCES unless the caller has all the asked rights. */
+export function requireAccess(row: InodeRow, caller: Caller, rights: number): void {
+  if (!mayAccess(row, caller, rights)) throw new FsError("EACCES");
+}
+
+/** Throws EPERM where the sticky bit keeps the caller from removing or renaming an entry. */
+export function requireNotSticky(directory: InodeRow, file: InodeRow, caller: Caller): void {
+  if ((directory.mode & S_ISVTX) === 0 || caller.uid === 0) return;
+  if (caller.uid !== directory.uid && caller.uid !== file.uid) throw new FsError("EPERM", "sticky directory");
+}
+
+/** Throws EPERM or EACCES where the caller may not make this change. */
+export function requireMayChange(row: InodeRow, caller: Caller, change: SetAttr): void {
+  if (caller.uid === 0) return;
+  const isOwner = caller.uid === row.uid;
+  if (change.mode !== undefined && !isOwner) throw new FsError("EPERM");
+  if (change.uid !== undefined && !(isOwner && change.uid === row.uid)) throw new FsError("EPERM");
+  if (change.gid !== undefined && !(isOwner && (change.gid === caller.gid || change.gid === row.gid))) {
+    throw new FsError("EPERM");
+  }
+  const setsNow = change.atime === "now" || change.mtime === "now";
+  const setsTime = (change.atime !== undefined && change.atime !== "now") ||
+    (change.mtime !== undefined && change.mtime !== "now");
+  if (setsTime && !isOwner) throw new FsError("EPERM");
+  if (setsNow && !isOwner) requireAccess(row, caller, W_OK);
+}
