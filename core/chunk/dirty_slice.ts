@@ -19,7 +19,7 @@ export class DirtySlice {
   /** 0 until the first block is uploaded. */
   sliceId = 0;
   /** The id being asked for. */
-  idRequest: Promise<number> | null = null;
+  idRequest: Promise<void> | null = null;
   length = 0;
   isFrozen = false;
   /** The file is gone: what is uploaded is garbage. */

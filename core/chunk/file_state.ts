@@ -98,8 +98,8 @@ export class FileState {
 
   unsynced: UnsyncedSlice[] = [];
   unsyncedSinceMs = 0;
-  /** A sync of objects failed: the disk may have lost what it had accepted, so they are stored again first. */
-  mustStoreAgain = false;
+  /** Slices whose sync failed: the disk may have lost what it had accepted, so they are stored again first. */
+  readonly suspectSlices = new Set<number>();
   syncFailures = 0;
 
   /** Reads that wait for a slice list: the state must stay while there are any. */

@@ -3,7 +3,7 @@
  *
  * Invariants:
  * - `file.unsynced` names every committed slice of this client whose objects no sync has covered.
- * - After a failed sync the objects are stored again, from bytes whose checksums hold, before a sync may succeed: an
+ * - After a sync that failed for good the objects are stored again, from bytes whose checksums hold, before a sync may succeed: an
  *   operating system that failed to write a page back may call it clean afterwards and forget it
  *   (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
  * - Nobody has to ask: what was committed without a sync is synced in the background when it is old. By then the
@@ -52,21 +52,26 @@ export function createObjectSyncer(deps: ObjectSyncerDeps) {
     if (slices.length === 0) return;
     const failuresBefore = file.syncFailures;
     try {
-      if (file.mustStoreAgain) {
-        for (const slice of slices) await storeAgain(slice);
+      for (const slice of slices) {
+        if (!file.suspectSlices.has(slice.sliceId)) continue;
+        await storeAgain(slice);
+        file.suspectSlices.delete(slice.sliceId);
       }
-      const keys = slices.flatMap(({ sliceId, size }) => sliceKeys(layout, sliceId, size));
-      await objects.sync(keys);
-      // Another sync of this file failed meanwhile: ours may have succeeded only because that one took the error.
-      if (file.syncFailures !== failuresBefore) {
-        throw new StoreError("retry", "a sync of the same objects failed");
-      }
-      counters.objectsSynced += keys.length;
+      await objects.sync(slices.flatMap(({ sliceId, size }) => sliceKeys(layout, sliceId, size)));
     } catch (error) {
       counters.syncFailures++;
-      file.mustStoreAgain = true;
-      file.syncFailures++;
+      const mayPass = error instanceof StoreError && error.kind === "retry";
+      if (!mayPass) {
+        file.syncFailures++;
+        for (const { sliceId } of slices) file.suspectSlices.add(sliceId);
+      }
       throw error;
+    }
+    counters.slicesSynced += slices.length;
+    if (file.syncFailures !== failuresBefore) {
+      // Another sync of this file failed meanwhile: ours may have succeeded only because that one took the error.
+      for (const { sliceId } of slices) file.suspectSlices.add(sliceId);
+      throw new StoreError("retry", "a sync of the same objects failed");
     }
   }
 
@@ -81,7 +86,6 @@ export function createObjectSyncer(deps: ObjectSyncerDeps) {
   function forget(file: FileState): void {
     total -= file.unsynced.length;
     file.unsynced = [];
-    file.mustStoreAgain = false;
     files.delete(file);
   }
 

@@ -52,7 +52,7 @@ export interface DataCounters {
   commits: number;
   slicesCommitted: number;
   commitFailures: number;
-  objectsSynced: number;
+  slicesSynced: number;
   syncFailures: number;
   /** Fetches of blocks and of single pages from the store, and their bytes. */
   blocksRead: number;
@@ -75,7 +75,7 @@ export function createCounters(): DataCounters {
     commits: 0,
     slicesCommitted: 0,
     commitFailures: 0,
-    objectsSynced: 0,
+    slicesSynced: 0,
     syncFailures: 0,
     blocksRead: 0,
     pagesRead: 0,

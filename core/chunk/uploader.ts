@@ -87,7 +87,7 @@ export function createUploader(deps: UploaderDeps) {
     const body = (slice.blocks[index] as Uint8Array).subarray(0, length); // held until the put settles
     let failure: unknown = null;
     try {
-      if (slice.sliceId === 0) slice.sliceId = await idFor(slice);
+      if (slice.sliceId === 0) await giveId(slice);
       if (!slice.isDropped) {
         writeBlockChecksums(slice.checksums, blockBytes, index, body);
         await objects.put(blockKey(prefix, slice.sliceId, index, length), body);
@@ -102,13 +102,19 @@ export function createUploader(deps: UploaderDeps) {
   }
 
   /** One id per slice, however many of its blocks ask at the same time. */
-  function idFor(slice: DirtySlice): number | Promise<number> {
+  function giveId(slice: DirtySlice): Promise<void> | void {
     if (slice.idRequest !== null) return slice.idRequest;
     const answer = log.newSliceId();
-    if (typeof answer === "number") return answer;
-    slice.idRequest = answer;
-    answer.catch(() => slice.idRequest = null);
-    return answer;
+    if (typeof answer === "number") {
+      slice.sliceId = answer;
+      return;
+    }
+    slice.idRequest = answer.then((sliceId) => {
+      slice.sliceId = sliceId;
+    }).finally(() => {
+      slice.idRequest = null;
+    });
+    return slice.idRequest;
   }
 
   function hasRunning(file: FileState, slice: DirtySlice): boolean {
