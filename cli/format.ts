@@ -28,7 +28,7 @@ export function addFormat(program: Command): void {
   program.command("format")
     .summary("make a new volume")
     .description(
-      "Makes a new volume: its settings in the metadata store, its bucket for the data.\n" +
+      "Makes a new volume: its settings in the metadata store, its bucket for the data. " +
         "A volume that is already there is never changed: the same settings again are fine, others are refused.",
     )
     .argument("<META-URL>", "where the metadata lives, for example libsql:/var/lib/slayerfs/photos.db")

@@ -1,6 +1,8 @@
 /** `slayerfs mount`: makes a volume a directory of this machine. */
 import { type Command, Option } from "commander";
+import { DATA_PATH_DEFAULTS } from "../core/chunk/options.ts";
 import { systemEnv } from "../core/env.ts";
+import { engineDefaults } from "../core/meta/context.ts";
 import { backgroundHandshake, startInBackground } from "./background.ts";
 import { switchFlag, text, valueFlag } from "./flags.ts";
 import { parseMountOptions } from "./mount_options.ts";
@@ -15,10 +17,10 @@ export interface MountFlags {
   readonly background?: true;
   readonly readOnly?: true;
   readonly o: readonly string[];
-  readonly bufferSize?: number;
-  readonly cacheMemory?: number;
-  readonly attrCache?: number;
-  readonly entryCache?: number;
+  readonly bufferSize: number;
+  readonly cacheMemory: number;
+  readonly attrCache: number;
+  readonly entryCache: number;
   readonly log?: string;
   readonly verbose?: true;
 }
@@ -27,7 +29,7 @@ export function addMount(program: Command): void {
   const command = program.command("mount")
     .summary("mount a volume")
     .description(
-      "Mounts a volume at a directory. Stays in the foreground until Ctrl-C, SIGTERM or an unmount; with -d it\n" +
+      "Mounts a volume at a directory. Stays in the foreground until Ctrl-C, SIGTERM or an unmount; with -d it " +
         "goes on in the background and returns when the mount answers.",
     )
     .argument("<META-URL>", "where the volume's metadata lives")
@@ -56,23 +58,31 @@ export function addMountFlags(command: Command): Command {
     )
     .addOption(valueFlag({
       flags: "--buffer-size <MiB>",
-      description: "most memory for data on its way to and from the store",
+      description: "most memory for written data that is not stored yet",
       parse: (value) => parseSizeBytes(value, "M"),
+      defaultValue: DATA_PATH_DEFAULTS.bufferBytes,
+      defaultText: String(DATA_PATH_DEFAULTS.bufferBytes >> 20),
     }))
     .addOption(valueFlag({
       flags: "--cache-memory <MiB>",
       description: "most memory for blocks that were read",
       parse: (value) => parseSizeBytes(value, "M"),
+      defaultValue: DATA_PATH_DEFAULTS.cacheBytes,
+      defaultText: String(DATA_PATH_DEFAULTS.cacheBytes >> 20),
     }))
     .addOption(valueFlag({
       flags: "--attr-cache <SECONDS>",
-      description: "how long the kernel may keep attributes",
+      description: "how long attributes may be kept",
       parse: parseDurationMs,
+      defaultValue: engineDefaults.attrTtlMs,
+      defaultText: String(engineDefaults.attrTtlMs / 1000),
     }))
     .addOption(valueFlag({
       flags: "--entry-cache <SECONDS>",
-      description: "how long the kernel may keep names",
+      description: "how long names may be kept",
       parse: parseDurationMs,
+      defaultValue: engineDefaults.entryTtlMs,
+      defaultText: String(engineDefaults.entryTtlMs / 1000),
     }))
     .addOption(valueFlag({
       flags: "--log <FILE>",
@@ -92,7 +102,10 @@ export async function runMount(settings: MountSettings, flags: MountFlags): Prom
   const handshake = backgroundHandshake();
   if (handshake !== null) {
     return await serveMount(settings, env, {
-      ready: () => handshake.ready(),
+      ready: (volumeName) => {
+        env.log("info", `mounted ${volumeName} at ${settings.mountPoint}`);
+        handshake.ready();
+      },
       note: (line) => env.log("info", line),
     });
   }
@@ -100,7 +113,7 @@ export async function runMount(settings: MountSettings, flags: MountFlags): Prom
     return await serveMount(settings, env, {
       ready: (volumeName) => {
         printLine(`Mounted ${volumeName} at ${settings.mountPoint}.`);
-        printLine("Ctrl-C unmounts it.");
+        printLine(`Ctrl-C unmounts it; from elsewhere: ${selfCommand()} umount ${settings.mountPoint}`);
       },
       note: printLine,
     });

@@ -12,6 +12,7 @@ import { FsError, UserError } from "../core/errors.ts";
 import { openVolume, type Volume, type VolumeOptions } from "../core/volume.ts";
 import { ExitCode, failingAs } from "./exit_code.ts";
 import { describeHolders } from "./holders.ts";
+import { recordMount } from "./mount_record.ts";
 import { type StopSignals, takeStopSignals } from "./stop_signals.ts";
 import { formatOf, openMeta, openObjects } from "./stores.ts";
 import { version } from "./version.ts";
@@ -22,10 +23,10 @@ export interface MountSettings {
   readonly mountPoint: string;
   readonly readOnly: boolean;
   readonly fsName?: string;
-  readonly bufferBytes?: number;
-  readonly cacheBytes?: number;
-  readonly attrTtlMs?: number;
-  readonly entryTtlMs?: number;
+  readonly bufferBytes: number;
+  readonly cacheBytes: number;
+  readonly attrTtlMs: number;
+  readonly entryTtlMs: number;
 }
 
 export interface MountEvents {
@@ -71,15 +72,8 @@ function volumeOptionsOf(settings: MountSettings): VolumeOptions {
   return {
     client: { host: Deno.hostname(), pid: Deno.pid, mountPoint: settings.mountPoint, version },
     readOnly: settings.readOnly,
-    // A key without a value would hide the default.
-    data: {
-      ...(bufferBytes === undefined ? {} : { bufferBytes }),
-      ...(cacheBytes === undefined ? {} : { cacheBytes }),
-    },
-    engine: {
-      ...(attrTtlMs === undefined ? {} : { attrTtlMs }),
-      ...(entryTtlMs === undefined ? {} : { entryTtlMs }),
-    },
+    data: { bufferBytes, cacheBytes },
+    engine: { attrTtlMs, entryTtlMs },
   };
 }
 
@@ -113,8 +107,14 @@ async function serveVolume(
       volume.vfs,
       env,
     ));
-  events.ready(volume.format.name);
-  await Promise.race([mount.done, unmountOnSignals(mount, volume, events, signals)]);
+  const forgetRecord = recordMount(mount.mountPoint);
+  try {
+    events.ready(volume.format.name);
+    await Promise.race([mount.done, unmountOnSignals(mount, volume, events, signals)]);
+    events.note("Unmounted; storing what is left.");
+  } finally {
+    forgetRecord();
+  }
 }
 
 /** Returns when the mount need not be waited for any longer. */
@@ -125,7 +125,6 @@ async function unmountOnSignals(
   signals: StopSignals,
 ): Promise<void> {
   await signals.next();
-  events.note("Unmounting.");
   try {
     await mount.unmount({ lazy: false });
     return await mount.done;

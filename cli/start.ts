@@ -13,8 +13,8 @@ export function addStart(program: Command): void {
   const command = program.command("start")
     .summary("mount the default volume, made on first use")
     .description(
-      "Mounts the default volume of this user at a directory, which is made if it is missing. The first time it\n" +
-        "makes the volume: metadata in a libSQL file, data in a directory, both in SLAYERFS_HOME (or in\n" +
+      "Mounts the default volume of this user at a directory, which is made if it is missing. The first time it " +
+        "makes the volume: metadata in a libSQL file, data in a directory, both in SLAYERFS_HOME (or in " +
         "slayerfs/default of the user's data directory). Ctrl-C unmounts; the data stays for the next time.",
     )
     .argument("[MOUNTPOINT]", "an empty directory", "./mnt");
