@@ -78,6 +78,11 @@ export const tables = {
   /** Each session's share of the volume's use, added to inside the commits that change it; readers sum all rows.
    *  A single row may be negative (deleting what another session created). */
   usage: { key: { session: "int" }, columns: { bytes: "int", inodes: "int" } },
+  /** Advisory locks, one record per file that has any: flock(2) here, POSIX record locks in `plocks`. `holders` and
+   *  `waiting` are JSON (core/meta/record_locks.ts, lock_state.ts). (`writer`, `stamp`) differs after every change: who wrote
+   *  the record last, and a number that this session uses once. */
+  flocks: { key: { ino: "int" }, columns: { writer: "int", stamp: "int", holders: "text", waiting: "text" } },
+  plocks: { key: { ino: "int" }, columns: { writer: "int", stamp: "int", holders: "text", waiting: "text" } },
 } as const satisfies Record<string, TableDeclaration0>;
 
 /** TableDeclaration before TableName is known. */
