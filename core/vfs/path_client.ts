@@ -228,7 +228,7 @@ export function pathClient(vfs: Vfs, options: ClientOptions = {}): PathClient {
     return on("mkdir", path, async (walk, bytes) => {
       const last = await walk.toLastPart(bytes);
       if (last.name === null) throw new FsError("EEXIST");
-      walk.hold((await vfs.mkdir(caller, last.parent, last.name, mode & ~umask & 0o7777, umask)).attr.ino);
+      walk.hold((await vfs.mkdir(caller, last.parent, last.name, mode & ~umask & 0o1777, umask)).attr.ino);
     });
   }
 
@@ -285,12 +285,22 @@ export function pathClient(vfs: Vfs, options: ClientOptions = {}): PathClient {
       const newWalk = new Walk(vfs, caller);
       try {
         const to = await newWalk.toLastPart(pathBytes(newPath));
-        if (from.name === null || to.name === null) throw new FsError("EBUSY");
+        if (from.name === null) throw new FsError("EBUSY");
+        if (to.name === null) throw new FsError(noReplace ? "EEXIST" : "EBUSY");
         if (from.trailingSlash || to.trailingSlash) {
           const moved = await walk.lookup(from.parent, from.name);
-          if ((moved.attr.mode & S_IFMT) !== S_IFDIR) throw new FsError("ENOTDIR");
+          if (noReplace && await exists(newWalk, to.parent, to.name)) throw new FsError("EEXIST");
+          if (from.trailingSlash || !exchange) requireDirectory(moved);
+          if (to.trailingSlash && exchange) requireDirectory(await newWalk.lookup(to.parent, to.name));
         }
-        await vfs.rename(caller, from.parent, from.name, to.parent, to.name, flags);
+        try {
+          await vfs.rename(caller, from.parent, from.name, to.parent, to.name, flags);
+        } catch (error) {
+          // A name's own directory, or one above it, is first of all not empty: rename(2) of Linux.
+          const isAbove = errnoOf(error) === "EISDIR" &&
+            walk.passed((await newWalk.lookup(to.parent, to.name)).ino);
+          throw isAbove ? new FsError("ENOTEMPTY") : error;
+        }
       } finally {
         newWalk.end();
       }
@@ -303,6 +313,9 @@ export function pathClient(vfs: Vfs, options: ClientOptions = {}): PathClient {
       const newWalk = new Walk(vfs, caller);
       try {
         const name = await newName(newWalk, pathBytes(newPath));
+        if (isDirectoryTarget(target)) {
+          throw new FsError(await exists(newWalk, newWalk.directory, name) ? "EEXIST" : "EPERM");
+        }
         newWalk.hold((await vfs.link(caller, target.ino, newWalk.directory, name)).attr.ino);
       } finally {
         newWalk.end();
@@ -445,6 +458,24 @@ async function newName(walk: Walk, path: Uint8Array): Promise<Uint8Array> {
     throw new FsError("EEXIST");
   }
   return last.name;
+}
+
+function isDirectoryTarget(target: Target): boolean {
+  return (target.attr.mode & S_IFMT) === S_IFDIR;
+}
+
+function requireDirectory(target: Target): void {
+  if (!isDirectoryTarget(target)) throw new FsError("ENOTDIR");
+}
+
+async function exists(walk: Walk, parent: number, name: Uint8Array): Promise<boolean> {
+  try {
+    await walk.lookup(parent, name);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    return false;
+  }
 }
 
 /** What may not be removed, as rmdir(2) answers: EBUSY for the root, EINVAL for `.`, ENOTEMPTY for `..`. */

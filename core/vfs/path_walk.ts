@@ -87,6 +87,11 @@ export class Walk {
     return this.#trail[this.#trail.length - 1] ?? ROOT_INO;
   }
 
+  /** Is this directory on the way from the root to where the walk stands? */
+  passed(ino: number): boolean {
+    return this.#trail.includes(ino);
+  }
+
   /** Names from the root to where the walk stands. */
   get directoryNames(): readonly Uint8Array[] {
     return this.#names;
