@@ -21,7 +21,7 @@ import { StoreError } from "../../core/errors.ts";
 import type { Batch, Check, CommitResult, Key, Value, Write } from "../../core/meta/store.ts";
 import type { Connection } from "./libsql_connection.ts";
 import { isConstraint, isSyncFailure } from "./libsql_errors.ts";
-import { sqliteDialect, type Statement } from "./libsql_file.ts";
+import { sqliteDialect } from "./libsql_file.ts";
 import * as sql from "./sql_schema.ts";
 import {
   appendConflictError,
@@ -152,18 +152,17 @@ export class Committer {
   }
 
   #dataVersion(): number {
-    return this.#connection.statement("data_version", true, () => "PRAGMA data_version").get([])
-      ?.[0] as number;
+    return this.#connection.one("data version", [], () => "PRAGMA data_version")?.[0] as number;
   }
 
   #bumpStoreRow(name: string): number {
-    const statement = this.#connection.statement(
+    const row = this.#connection.one(
       "store row",
-      true,
+      [name],
       () => `UPDATE "slayerfs_store" SET "value" = "value" + 1 WHERE "name" = ?1 RETURNING "value"`,
     );
     this.#changed++;
-    return statement.get([name])?.[0] as number;
+    return row?.[0] as number;
   }
 
   #takeVersion(): number {
@@ -205,7 +204,7 @@ export class Committer {
         if (value === undefined) return null;
         assigned.push(value);
       } else if (write.write === "delete" && guards[i] === undefined) {
-        this.#changed += this.#remove(write).changes;
+        this.#changed += this.#remove(write);
       } else {
         this.#applyGuarded(write, guards[i], version);
         this.#changed++;
@@ -218,14 +217,13 @@ export class Committer {
   }
 
   #countChanges(): number {
-    return this.#connection.statement("changes", true, () => "SELECT total_changes()").get([])?.[0] as number;
+    return this.#connection.one("total changes", [], () => "SELECT total_changes()")?.[0] as number;
   }
 
   /** Runs the statement of a write, which changes one row if it exists as it should and the guard holds. */
   #applyGuarded(write: Exclude<Write, Append>, guard: RecordCheck | undefined, version: number): void {
     const shape = shapeOf(write.table);
     checkKey(shape, write.key, shape.key.length);
-    const columns = guard === undefined ? NO_COLUMNS : guardColumns(shape, guard);
     switch (write.write) {
       case "put":
         if (guard === undefined || (guard.check === "version" && guard.version === 0)) {
@@ -244,21 +242,15 @@ export class Committer {
             key: write.key,
             set: write.columns,
           } as Update;
-          this.#update(shape, replace, columns).get(updateParameters(replace, version, guard));
+          this.#update(shape, replace, version, guard);
         }
         return;
       case "update":
         checkUpdateValues(shape, write);
-        this.#update(shape, write, columns).get(updateParameters(write, version, guard));
+        this.#update(shape, write, version, guard);
         return;
-      case "delete": {
-        const statement = this.#connection.statement(
-          `delete ${shape.table} ${columns.join()}`,
-          false,
-          () => sql.deleteOne(sqliteDialect, shape, columns),
-        );
-        statement.get(guard === undefined ? [...write.key] : [...write.key, ...guardValues(guard)]);
-      }
+      case "delete":
+        this.#delete(shape, write.key, guard);
     }
   }
 
@@ -284,14 +276,14 @@ export class Committer {
         const shape = shapeOf(write.table);
         checkKey(shape, write.key, shape.key.length);
         checkUpdateValues(shape, write);
-        const statement = this.#update(shape, write, NO_COLUMNS);
-        if (statement.run(updateParameters(write, version, undefined)).changes === 0) {
+        this.#update(shape, write, version, undefined);
+        if (this.#connection.lastChanges() === 0) {
           this.#checkMissing(shape, write.key);
           return { ok: false, failed: [], missing: [i] };
         }
         this.#changed++;
       } else if (write.write === "delete") {
-        this.#changed += this.#remove(write).changes;
+        this.#changed += this.#remove(write);
       } else {
         this.#applyGuarded(write, undefined, version);
         this.#changed++;
@@ -310,32 +302,21 @@ export class Committer {
     if (check.check === "empty") {
       checkPrefix(shape, check.prefix);
       const count = check.prefix.length;
-      const statement = this.#connection.statement(
-        `any ${check.table} ${count}`,
-        true,
-        () => sql.selectAny(sqliteDialect, shape, count),
-      );
-      return statement.get(check.prefix as unknown[]) === undefined;
+      const any = () => sql.selectAny(sqliteDialect, shape, count);
+      return this.#connection.one(`any ${check.table} ${count}`, check.prefix, any) === undefined;
     }
     checkKey(shape, check.key, shape.key.length);
     if (check.check === "version") {
-      const statement = this.#connection.statement(
-        `version ${check.table}`,
-        true,
-        () => sql.selectVersion(sqliteDialect, shape),
-      );
-      return (statement.get(check.key as unknown[])?.[0] ?? 0) === check.version;
+      const select = () => sql.selectVersion(sqliteDialect, shape);
+      return (this.#connection.one(`version ${check.table}`, check.key, select)?.[0] ?? 0) === check.version;
     }
     return this.#matches(shape, check.key, guardColumns(shape, check), guardValues(check));
   }
 
   #matches(shape: TableShape, key: Key, columns: readonly string[], values: readonly Value[]): boolean {
-    const statement = this.#connection.statement(
-      `match ${shape.table} ${columns.join()}`,
-      true,
-      () => sql.selectMatch(sqliteDialect, shape, columns),
-    );
-    return statement.get([...key, ...values]) !== undefined;
+    const select = () => sql.selectMatch(sqliteDialect, shape, columns);
+    const row = this.#connection.one(`match ${shape.table} ${columns.join()}`, [...key, ...values], select);
+    return row !== undefined;
   }
 
   // Statements of both ways.
@@ -348,47 +329,48 @@ export class Committer {
     existing: "keep" | "fail" | "replace",
   ): void {
     checkAllColumns(shape, columns);
-    const statement = this.#connection.statement(
-      `insert ${shape.table} ${existing}`,
-      false,
-      () => sql.insert(sqliteDialect, shape, existing),
-    );
     const parameters: unknown[] = [...key];
     for (const { name } of shape.columns) parameters.push(columns[name]);
     parameters.push(version);
-    statement.get(parameters);
+    const text = () => sql.insert(sqliteDialect, shape, existing);
+    this.#connection.apply(`insert ${shape.table} ${existing}`, parameters, text);
   }
 
-  #remove(write: Extract<Write, { write: "delete" }>): { changes: number } {
+  /** Deletes a record that need not be there; the number of records that were. */
+  #remove(write: Extract<Write, { write: "delete" }>): number {
     const shape = shapeOf(write.table);
     checkKey(shape, write.key, shape.key.length);
-    const statement = this.#connection.statement(
-      `delete ${write.table} `,
-      false,
-      () => sql.deleteOne(sqliteDialect, shape, NO_COLUMNS),
-    );
-    return statement.run([...write.key]);
+    this.#delete(shape, write.key, undefined);
+    return this.#connection.lastChanges();
   }
 
-  #update(shape: TableShape, write: Update, guard: readonly string[]): Statement {
+  #delete(shape: TableShape, key: Key, guard: RecordCheck | undefined): void {
+    const columns = guard === undefined ? NO_COLUMNS : guardColumns(shape, guard);
+    const text = () => sql.deleteOne(sqliteDialect, shape, columns);
+    const parameters = guard === undefined ? key : [...key, ...guardValues(guard)];
+    this.#connection.apply(`delete ${shape.table} ${columns.join()}`, parameters, text);
+  }
+
+  #update(shape: TableShape, write: Update, version: number, guard: RecordCheck | undefined): void {
+    const columns = guard === undefined ? NO_COLUMNS : guardColumns(shape, guard);
     let key = `update ${write.table}`;
     for (const name in write.set) key += ` ${name}`;
     key += " +";
     for (const name in write.add) key += ` ${name}`;
     if (write.raise !== undefined) {
-      for (const { columns } of write.raise) {
-        key += ` ^ ${columns.join(" ")}`;
+      for (const raise of write.raise) {
+        key += ` ^ ${raise.columns.join(" ")}`;
       }
     }
     key += " ?";
-    for (const name of guard) key += ` ${name}`;
-    return this.#connection.statement(key, false, () => {
+    for (const name of columns) key += ` ${name}`;
+    this.#connection.apply(key, updateParameters(write, version, guard), () => {
       checkUpdateNames(shape, write);
       return sql.updateOne(sqliteDialect, shape, {
         set: Object.keys(write.set ?? {}),
         add: Object.keys(write.add ?? {}),
         raise: write.raise ?? [],
-        guard,
+        guard: columns,
       });
     });
   }
@@ -397,12 +379,14 @@ export class Committer {
   #append(write: Append, version: number): number | undefined {
     const shape = shapeOf(write.table);
     const counter = checkAppend(shape, write);
-    const bump = this.#connection.statement(
-      `bump ${counter.table} ${write.counter.column}`,
-      true,
-      () => sql.bumpCounter(sqliteDialect, counter, write.counter.column),
+    const { column } = write.counter;
+    const bump = () => sql.bumpCounter(sqliteDialect, counter, column);
+    const row = this.#connection.one(
+      `bump ${counter.table} ${column}`,
+      [...write.counter.key, version],
+      bump,
     );
-    const value = bump.get([...write.counter.key, version])?.[0] as number | undefined;
+    const value = row?.[0] as number | undefined;
     if (value === undefined) return undefined;
     try {
       this.#insert(shape, [...write.key, value], write.columns as PlainRow, version, "fail");

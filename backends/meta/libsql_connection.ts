@@ -2,8 +2,14 @@
  * One connection to the database file: the statements, prepared once and kept by shape, and the reads.
  *
  * Everything here is synchronous. Between calls no statement is under way and no transaction is open, so that each read
- * sees the newest state. The driver breaks that rule in one case: a prepared statement that failed because of a lock
- * is not reset, and then pins the connection to the state that it saw, for all later reads. `renew` replaces the connection then.
+ * sees the newest state.
+ *
+ * The driver has two traps (libsql 0.5), which is why nothing else touches its statements:
+ * - A statement's `get` binds its parameters before it resets the statement. After a `get` it has been reset; after
+ *   `run`, after `all` and after a failed `get` it has not, and then the next `get` runs with the old parameters. So a
+ *   statement is used with `get` only or with `all` only, and is thrown away when it fails.
+ * - A prepared statement that failed because of a lock stays half-run, and pins the connection to the state that it saw, for
+ *   all later reads. Then `renew` replaces the connection. `exec` does not have the trap.
  */
 import type { Read, Scan, Value } from "../../core/meta/store.ts";
 import { type Database, reopenDatabaseFile, sqliteDialect, type Statement } from "./libsql_file.ts";
@@ -37,13 +43,51 @@ export class Connection {
     this.path = path;
   }
 
-  /** The statement for `shape`, whose text `text` builds when it is first needed. `rows`: it returns some. */
-  statement(shape: string, rows: boolean, text: () => string): Statement {
-    const known = this.#statements.get(shape);
-    if (known !== undefined) return known;
+  /** The first row that a statement returns. `text` builds the statement when its `shape` is first met. */
+  one(shape: string, parameters: readonly unknown[], text: () => string): unknown[] | undefined {
+    return this.#run(shape, true, parameters, text);
+  }
+
+  /** Runs a statement that returns no rows. */
+  apply(shape: string, parameters: readonly unknown[], text: () => string): void {
+    this.#run(shape, false, parameters, text);
+  }
+
+  #run(
+    shape: string,
+    hasRows: boolean,
+    parameters: readonly unknown[],
+    text: () => string,
+  ): unknown[] | undefined {
+    const statement = this.#statements.get(shape) ?? this.#prepare(shape, hasRows, text);
+    try {
+      return statement.get(parameters);
+    } catch (error) {
+      this.#statements.delete(shape);
+      throw error;
+    }
+  }
+
+  /** All rows of a statement that is not used with `one`. */
+  many(shape: string, parameters: readonly unknown[], text: () => string): unknown[][] {
+    const statement = this.#statements.get(shape) ?? this.#prepare(shape, true, text);
+    try {
+      return statement.all(parameters);
+    } catch (error) {
+      this.#statements.delete(shape);
+      throw error;
+    }
+  }
+
+  /** Rows changed by the last statement that changes rows. */
+  lastChanges(): number {
+    return this.one("changes", [], () => "SELECT changes()")?.[0] as number;
+  }
+
+  #prepare(shape: string, hasRows: boolean, text: () => string): Statement {
     if (this.#statements.size >= STATEMENTS_MAX) this.#statements.clear();
     const prepared = this.db.prepare(text());
-    if (rows) prepared.raw();
+    if (hasRows) prepared.raw();
     this.#statements.set(shape, prepared);
     return prepared;
   }
@@ -96,12 +140,11 @@ export class Connection {
   #getOne({ table, key, follow }: Read): PlainFound | null {
     const shape = shapeOf(table);
     checkKey(shape, key, shape.key.length);
-    const statement = this.statement(
+    const values = this.one(
       `get ${table} ${follow ?? ""}`,
-      true,
+      key,
       () => selectOne(sqliteDialect, shape, follow),
     );
-    const values = statement.get(key as unknown[]);
     return values === undefined ? null : decode(shape, follow, key, values);
   }
 
@@ -111,12 +154,11 @@ export class Connection {
     checkLimit(limit);
     if (after !== undefined) checkAfter(shape, prefix, after);
     const afterCount = after?.length ?? 0;
-    const statement = this.statement(
+    const rows = this.many(
       `scan ${table} ${follow ?? ""} ${prefix.length} ${afterCount}`,
-      true,
+      after === undefined ? [...prefix, limit] : [...prefix, ...after, limit],
       () => selectPage(sqliteDialect, shape, follow, prefix.length, afterCount),
     );
-    const rows = statement.all(after === undefined ? [...prefix, limit] : [...prefix, ...after, limit]);
     return rows.map((values) => decode(shape, follow, prefix, values));
   }
 }

@@ -18,11 +18,10 @@ import { SCHEMA_VERSION } from "../../core/meta/schema.ts";
 import { isBusy, storeErrorOf } from "./libsql_errors.ts";
 import { createTables, type SqlDialect } from "./sql_schema.ts";
 
-/** What is used of the driver. `get` and `all` give rows as arrays once `raw` was called. */
+/** What is used of the driver. `get` and `all` give rows as arrays once `raw` was called; see libsql_connection.ts. */
 export interface Statement {
-  run(parameters: unknown[]): { changes: number };
-  get(parameters: unknown[]): unknown[] | undefined;
-  all(parameters: unknown[]): unknown[][];
+  get(parameters: readonly unknown[]): unknown[] | undefined;
+  all(parameters: readonly unknown[]): unknown[][];
   raw(): Statement;
 }
 export interface Database {

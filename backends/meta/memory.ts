@@ -103,7 +103,7 @@ class MemoryMetaStore {
     if (scan.follow !== undefined) referencedShape(shape, scan.follow);
     const prefix = encodeKey(shape, scan.prefix);
     let from = prefix;
-    let exclude = "";
+    let exclude: string | undefined;
     if (scan.after !== undefined) {
       checkAfter(shape, scan.prefix, scan.after);
       from += encodeKey(shape, scan.after, scan.prefix.length);

@@ -168,9 +168,9 @@ export function checkUpdateValues(shape: TableShape, write: UpdateWrite): void {
   if (write.set !== undefined) checkSomeColumns(shape, write.set as Record<string, unknown>);
   if (write.add !== undefined) checkSomeColumns(shape, write.add as Record<string, unknown>);
   if (write.raise !== undefined) {
-    for (const raise of write.raise) {
-      for (const to of raise.to) {
-        if (!Number.isSafeInteger(to)) throw callerError(`table ${shape.table}: raise to ${to}`);
+    for (const { columns, to } of write.raise) {
+      for (let i = 0; i < columns.length; i++) {
+        checkValue(shape, columnOf(shape, columns[i] as string), to[i]);
       }
     }
   }
