@@ -411,7 +411,7 @@ export function pathClient(vfs: Vfs, options: ClientOptions = {}): PathClient {
       onTarget("truncate", path, true, async ({ ino, attr }) => {
         const kind = attr.mode & S_IFMT;
         if (kind !== S_IFREG) throw new FsError(kind === S_IFDIR ? "EISDIR" : "EINVAL");
-        await vfs.setattr(caller, ino, { length: checkOffset(length) });
+        await vfs.setattr(caller, ino, { length: checkOffset(length), killSuidGid: caller.uid !== 0 });
       }),
     copyFile,
     realPathBytes,

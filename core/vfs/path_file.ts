@@ -140,7 +140,7 @@ class VolumeFileOverVfs implements VolumeFile {
     return this.#call("truncate", () => {
       // ftruncate(2): EINVAL, not EBADF, on a file that is open for reading alone.
       if (this.#accessMode === O_RDONLY) throw new FsError("EINVAL", "not open for writing");
-      return this.#setattr({ length: checkOffset(length) });
+      return this.#setattr({ length: checkOffset(length), killSuidGid: this.#opened.caller.uid !== 0 });
     });
   }
 

@@ -117,7 +117,7 @@ export async function openAt(
     // Pipes, sockets and devices need a kernel behind them.
     if (kind !== S_IFREG) throw new FsError("ENXIO");
     try {
-      const { handle } = await vfs.open(caller, target.ino, plan.flags);
+      const { handle } = await vfs.open(caller, target.ino, plan.flags, caller.uid !== 0);
       walk.keep(target.ino);
       return { ino: target.ino, handle };
     } catch (error) {
