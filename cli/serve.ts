@@ -8,7 +8,9 @@
 import { type FuseMount, mountFuse } from "../fuse/mount.ts";
 import { checkMountPoint } from "../fuse/mount_point.ts";
 import type { Env } from "../core/env.ts";
-import { FsError, UserError } from "../core/errors.ts";
+import { FsError, NotStoredError, UserError } from "../core/errors.ts";
+import { findPaths } from "../core/meta/find_paths.ts";
+import type { MetaStore } from "../core/meta/store.ts";
 import { openVolume, type Volume, type VolumeOptions } from "../core/volume.ts";
 import { ExitCode, failingAs } from "./exit_code.ts";
 import { describeHolders } from "./holders.ts";
@@ -36,6 +38,9 @@ export interface MountEvents {
   note(line: string): void;
 }
 
+/** Files that a message names. */
+const FILES_NAMED_MAX = 20;
+
 /** Mounts, serves until the mount ends, and stores what is left. */
 export async function serveMount(settings: MountSettings, env: Env, events: MountEvents): Promise<void> {
   const signals = takeStopSignals();
@@ -52,10 +57,14 @@ export async function serveMount(settings: MountSettings, env: Env, events: Moun
           await serveVolume(volume, settings, env, events, signals);
         } catch (error) {
           // Closing may fail, too, and only the last error is reported.
-          await closeVolume(volume, `after ${error instanceof Error ? error.message : String(error)}: `);
+          await closeVolume(
+            volume,
+            meta.store,
+            `after ${error instanceof Error ? error.message : String(error)}: `,
+          );
           throw error;
         }
-        await closeVolume(volume);
+        await closeVolume(volume, meta.store);
       } finally {
         await objects.close();
       }
@@ -78,15 +87,24 @@ function volumeOptionsOf(settings: MountSettings): VolumeOptions {
 }
 
 /** Stores what is left. What cannot be stored is lost with this process, so it is said by name. */
-async function closeVolume(volume: Volume, context = ""): Promise<void> {
+async function closeVolume(volume: Volume, meta: MetaStore, context = ""): Promise<void> {
   try {
     await volume.close();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new UserError(`${context}not everything could be stored: ${reason}`, ExitCode.dataNotStored, {
-      cause: error,
-    });
+    const what = error instanceof NotStoredError
+      ? `data of these files could not be stored and is lost: ${await describeFiles(meta, error.inodes)}`
+      : "not everything could be stored";
+    throw new UserError(`${context}${what} (${reason})`, ExitCode.dataNotStored, { cause: error });
   }
+}
+
+async function describeFiles(meta: MetaStore, inodes: readonly number[]): Promise<string> {
+  const shown = inodes.slice(0, FILES_NAMED_MAX);
+  // The metadata may be out of reach as well.
+  const paths = await findPaths(meta, shown).catch(() => new Map<number, string>());
+  const more = inodes.length > shown.length ? ` and ${inodes.length - shown.length} more` : "";
+  return shown.map((ino) => paths.get(ino) ?? `inode ${ino}`).join(", ") + more;
 }
 
 async function serveVolume(

@@ -57,6 +57,14 @@ export class FsError extends Error {
   }
 }
 
+/** Written data that could not be stored when its client ended: lost, unless another copy exists. */
+export class NotStoredError extends FsError {
+  override name = "NotStoredError";
+  constructor(readonly inodes: readonly number[], message: string, options?: ErrorOptions) {
+    super("EIO", message, options);
+  }
+}
+
 /**
  * What a caller of a store should do about its failure:
  * - `retry`: the same call may succeed in a moment (busy, connection lost, throttled). Nothing was applied,

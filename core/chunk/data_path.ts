@@ -12,7 +12,7 @@
  */
 import { assert } from "../assert.ts";
 import type { Env, Timer, Timespec } from "../env.ts";
-import { FsError } from "../errors.ts";
+import { FsError, NotStoredError } from "../errors.ts";
 import { BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, CHECKSUM_PAGE_BYTES } from "../limits.ts";
 import type { Durability } from "../meta/store.ts";
 import { BlockCache } from "./block_cache.ts";
@@ -367,10 +367,12 @@ export function createDataPath(config: DataPathConfig): DataPath {
     },
 
     async close() {
-      const failed: string[] = [];
+      const failed: number[] = [];
+      let firstFailure: unknown = null;
       await Promise.all([...dirtyFiles].map((file) =>
         this.flush(file.ino, "ordered").catch((error) => {
-          failed.push(`${file.ino} (${messageOf(error)})`);
+          failed.push(file.ino);
+          firstFailure ??= error;
         })
       ));
       const unsynced = await syncer.syncAll().then(() => null, (error: unknown) => error);
@@ -383,7 +385,12 @@ export function createDataPath(config: DataPathConfig): DataPath {
       }
       cache.clear();
       if (failed.length > 0) {
-        throw new FsError("EIO", `these inodes could not be stored: ${failed.sort().join(", ")}`);
+        failed.sort((a, b) => a - b);
+        throw new NotStoredError(
+          failed,
+          `these inodes could not be stored: ${failed.join(", ")} (${messageOf(firstFailure)})`,
+          { cause: firstFailure },
+        );
       }
       if (unsynced !== null) {
         throw new FsError("EIO", `objects could not be synced: ${messageOf(unsynced)}`, { cause: unsynced });
