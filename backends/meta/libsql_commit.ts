@@ -112,7 +112,11 @@ export class Committer {
       let dataVersion = 0;
       if (synced) {
         dataVersion = this.#dataVersion();
-        if (this.#changed === 0) this.#bumpStoreRow("syncs");
+        if (this.#changed === 0) {
+          this.#bumpStoreRow("syncs");
+          // A row changed that the fast way did not count: the next commit counts anew, or a failed guard would pass.
+          this.#totalChanges = -1;
+        }
       }
       connection.exec("COMMIT");
       this.#epochIsNew = false;
