@@ -118,8 +118,8 @@ export async function openVolume(parts: VolumeParts): Promise<Volume> {
       for (
         const step of [
           // Files without names first: their data is not worth storing.
-          vfs.close,
-          data.close,
+          () => vfs.close(),
+          () => data.close(),
           reclaimer.run,
           reclaimer.stop,
           sessions.stop,

@@ -7,9 +7,11 @@ import type { NewSlice, SliceLog } from "../chunk/slice_log.ts";
 import type { Env, Timespec } from "../env.ts";
 import { FsError } from "../errors.ts";
 import { accountedBytes } from "./attr.ts";
+import { allocate, type Allocation } from "./allocate.ts";
 import { type AttrChange, getattr, refresh, setattr } from "./attributes.ts";
 import { MetaCache } from "./cache.ts";
 import { engineDefaults, type EngineOptions, type MetaContext } from "./context.ts";
+import { type CopyRange, copyRange } from "./copy_range.ts";
 import { deleteFiles, deleteSlices } from "./deletion.ts";
 import { inodeIds, sliceIds } from "./ids.ts";
 import * as namespace from "./namespace.ts";
@@ -92,7 +94,14 @@ export async function openEngine(config: EngineConfig) {
     /** False when the volume's capacity leaves no room for this many more bytes. */
     hasRoom: (bytes: number) => guard.hasRoom(bytes, 0),
     readlink: (ino: number) => namespace.readlink(ctx, ino),
-    link: (ino: number, parent: number, name: Uint8Array) => namespace.link(ctx, ino, parent, name),
+    async createUnnamed(parent: number, file: namespace.NewFile): Promise<InodeRow> {
+      if (!await guard.hasRoom(accountedBytes(file.mode, 0), 1)) {
+        throw new FsError("ENOSPC", "the volume is full");
+      }
+      return await namespace.createUnnamed(ctx, parent, file);
+    },
+    link: (ino: number, parent: number, name: Uint8Array, isKept = false) =>
+      namespace.link(ctx, ino, parent, name, isKept),
     unlink: (parent: number, name: Uint8Array, isOpen: (ino: number) => boolean) =>
       namespace.unlink(ctx, parent, name, isOpen),
     rmdir: (parent: number, name: Uint8Array) => namespace.rmdir(ctx, parent, name),
@@ -104,6 +113,18 @@ export async function openEngine(config: EngineConfig) {
       setattr(ctx, ino, change, permit),
     truncate: (ino: number, length: number, how?: Truncation, permit?: (row: InodeRow) => void) =>
       truncate(ctx, ino, length, how, permit),
+    allocate: (ino: number, allocation: Allocation, permit?: (row: InodeRow) => void) =>
+      allocate(ctx, ino, allocation, permit),
+    copyRange: (range: CopyRange, permit?: (row: InodeRow) => void) => copyRange(ctx, range, permit),
+    /** The first chunk from `chunk` on that has slices; null if there is none. */
+    async nextChunk(ino: number, chunk: number): Promise<number | null> {
+      const after = [chunk - 1, Number.MAX_SAFE_INTEGER];
+      const [found] = await withRetry(
+        ctx,
+        () => store.scan({ table: "slices", prefix: [ino], after, limit: 1 }),
+      );
+      return found?.row.chunk ?? null;
+    },
     /** Entries of a directory after `after` in name order, with their inodes if asked; one page. */
     async readEdges(parent: number, after: Uint8Array | undefined, limit: number) {
       const startedAt = ctx.cache.beginFetch();

@@ -20,8 +20,6 @@ import {
   newInode,
   raiseCtime,
   raiseTimes,
-  S_IFDIR,
-  S_IFLNK,
   S_IFMT,
   S_ISGID,
 } from "./attr.ts";
@@ -123,36 +121,62 @@ export async function create(
   return transact(ctx, async (view) => {
     const directory = await view.inode(parent);
     requireDirectory(directory);
-    const isDir = (file.mode & S_IFMT) === S_IFDIR;
     const time = ctx.env.now();
-    // A set-group-ID directory hands its group on, and directories hand on the bit too: inode(7).
-    const inherits = (directory.mode & S_ISGID) !== 0;
-    const row = newInode(ino, {
-      mode: isDir && inherits ? file.mode | S_ISGID : file.mode,
-      uid: file.uid,
-      gid: inherits ? directory.gid : file.gid,
-      rdev: file.rdev,
-      nlink: isDir ? 2 : 1,
-      length: isDir ? DIRECTORY_LENGTH : file.target?.length ?? 0,
-      parent: isDir ? parent : 0,
-    }, time);
-    const { ino: _, ...columns } = row;
-    const writes = [
-      put("edges", [parent, name], { ino, mode: file.mode & S_IFMT }),
-      put("inodes", [ino], columns),
-      directoryChange(directory, isDir ? 1 : 0, time),
-      usageChange(ctx, accountedBytes(row.mode, row.length), 1),
-    ];
-    if ((file.mode & S_IFMT) === S_IFLNK) {
-      writes.push(put("symlinks", [ino], { target: file.target as Uint8Array }));
-    }
+    const isDir = isDirectory(file.mode);
+    const { row, writes } = newInodeWrites(ctx, ino, directory, file, isDir ? 2 : 1, time);
     return {
       checks: [checkAbsent("edges", [parent, name]), directoryCheck(directory)],
-      writes,
+      writes: [
+        put("edges", [parent, name], { ino, mode: file.mode & S_IFMT }),
+        ...writes,
+        directoryChange(directory, isDir ? 1 : 0, time),
+      ],
       failure: (failed) => failed.includes(0) ? new FsError("EEXIST") : undefined,
       done: () => row,
     };
   });
+}
+
+/** Creates a regular file without a name (O_TMPFILE), which this session keeps until `releaseSustained` or `link`. */
+export async function createUnnamed(ctx: MetaContext, parent: number, file: NewFile): Promise<InodeRow> {
+  const ino = await ctx.inodeIds.next();
+  return transact(ctx, async (view) => {
+    const directory = await view.inode(parent);
+    requireDirectory(directory);
+    const { row, writes } = newInodeWrites(ctx, ino, directory, file, 0, ctx.env.now());
+    return {
+      checks: [directoryCheck(directory)],
+      writes: [...writes, put("sustained", [ctx.session, ino], {})],
+      done: () => row,
+    };
+  });
+}
+
+/** The record of a new file in `directory`, and the writes that make it. */
+function newInodeWrites(
+  ctx: MetaContext,
+  ino: number,
+  directory: InodeRow,
+  file: NewFile,
+  nlink: number,
+  time: Timespec,
+): { row: InodeRow; writes: Write[] } {
+  const isDir = isDirectory(file.mode);
+  // A set-group-ID directory hands its group on, and directories hand on the bit too: inode(7).
+  const inherits = (directory.mode & S_ISGID) !== 0;
+  const row = newInode(ino, {
+    mode: isDir && inherits ? file.mode | S_ISGID : file.mode,
+    uid: file.uid,
+    gid: inherits ? directory.gid : file.gid,
+    rdev: file.rdev,
+    nlink,
+    length: isDir ? DIRECTORY_LENGTH : file.target?.length ?? 0,
+    parent: isDir ? directory.ino : 0,
+  }, time);
+  const { ino: _, ...columns } = row;
+  const writes = [put("inodes", [ino], columns), usageChange(ctx, accountedBytes(row.mode, row.length), 1)];
+  if (isSymlink(file.mode)) writes.push(put("symlinks", [ino], { target: file.target as Uint8Array }));
+  return { row, writes };
 }
 
 /** The target of a symbolic link. */
@@ -162,15 +186,24 @@ export async function readlink(ctx: MetaContext, ino: number): Promise<Uint8Arra
   return found.row.target;
 }
 
-/** A second name for a file. EPERM for directories, EMLINK, EEXIST, ENOENT when the file has no name left. */
-export function link(ctx: MetaContext, ino: number, parent: number, name: Uint8Array): Promise<InodeRow> {
+/**
+ * Another name for a file. EPERM for directories, EMLINK, EEXIST, ENOENT when the file has no name left; `isKept`: it may
+ * have none, because this session keeps it (linkat of an O_TMPFILE file; the kernel knows which files may be linked).
+ */
+export function link(
+  ctx: MetaContext,
+  ino: number,
+  parent: number,
+  name: Uint8Array,
+  isKept = false,
+): Promise<InodeRow> {
   checkName(name);
   return transact(ctx, async (view) => {
     const directory = await view.inode(parent);
     requireDirectory(directory);
     const file = await view.inode(ino);
     if (isDirectory(file.mode)) throw new FsError("EPERM", "hard link to a directory");
-    if (file.nlink === 0) throw new FsError("ENOENT");
+    if (file.nlink === 0 && !isKept) throw new FsError("ENOENT");
     if (file.nlink >= LINKS_MAX) throw new FsError("EMLINK");
     const time = ctx.env.now();
     return {
@@ -183,6 +216,7 @@ export function link(ctx: MetaContext, ino: number, parent: number, name: Uint8A
         put("edges", [parent, name], { ino, mode: file.mode & S_IFMT }),
         update("inodes", [ino], { add: { nlink: 1 }, raise: raiseCtime(time) }),
         directoryChange(directory, 0, time),
+        ...(file.nlink === 0 ? [remove("sustained", [ctx.session, ino])] : []),
       ],
       failure: (failed) => failed.includes(0) ? new FsError("EEXIST") : undefined,
       done: () => ctx.cache.inode(ino)?.row ?? { ...file, nlink: file.nlink + 1 },

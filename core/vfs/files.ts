@@ -12,7 +12,7 @@ import type { InodeRow } from "../meta/schema.ts";
 import { attrReply, entry, requireWritable, type VfsContext, withDirty } from "./context.ts";
 import type { namesOf } from "./names.ts";
 import type { Node } from "./nodes.ts";
-import { R_OK, requireAccess, requireMayChange, W_OK } from "./permission.ts";
+import { R_OK, requireAccess, requireMayChange, W_OK, X_OK } from "./permission.ts";
 import {
   type AttrReply,
   type Caller,
@@ -25,7 +25,13 @@ import {
   type SetAttr,
 } from "./types.ts";
 
-export function filesOf(ctx: VfsContext, createFile: ReturnType<typeof namesOf>["create"]) {
+export function filesOf(
+  ctx: VfsContext,
+  { create: createFile, requireDirectoryAccess }: Pick<
+    ReturnType<typeof namesOf>,
+    "create" | "requireDirectoryAccess"
+  >,
+) {
   const { engine, data, nodes, handles, options } = ctx;
 
   /** The inode of an open or referenced file; a removed one shows what it was. */
@@ -138,6 +144,16 @@ export function filesOf(ctx: VfsContext, createFile: ReturnType<typeof namesOf>[
     ): Promise<Entry & Opened> {
       const row = await createFile(caller, parent, name, { mode: (mode & 0o7777) | S_IFREG });
       const node = nodes.addOpen(row.ino);
+      return { ...entry(ctx, row), ...opened(node, flags, row.sliceSeq) };
+    },
+
+    async tmpfile(caller: Caller, parent: number, mode: number, flags: number): Promise<Entry & Opened> {
+      requireWritable(ctx);
+      await requireDirectoryAccess(caller, parent, W_OK | X_OK);
+      const file = { mode: (mode & 0o7777) | S_IFREG, uid: caller.uid, gid: caller.gid };
+      const row = await engine.createUnnamed(parent, file);
+      const node = nodes.addOpen(row.ino);
+      node.sustained = true;
       return { ...entry(ctx, row), ...opened(node, flags, row.sliceSeq) };
     },
 

@@ -118,7 +118,10 @@ export function namesOf(ctx: VfsContext) {
     async link(caller: Caller, ino: number, newParent: number, newName: Name): Promise<Entry> {
       requireWritable(ctx);
       await requireDirectoryAccess(caller, newParent, W_OK | X_OK);
-      return entry(ctx, await engine.link(ino, newParent, newName));
+      const node = nodes.get(ino);
+      const row = await engine.link(ino, newParent, newName, node?.sustained);
+      if (node !== undefined) node.sustained = false;
+      return entry(ctx, row);
     },
 
     async unlink(caller: Caller, parent: number, name: Name): Promise<void> {

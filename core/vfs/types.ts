@@ -109,6 +109,13 @@ export const O_TRUNC = 0o1000;
 export const O_APPEND = 0o2000;
 export const O_DIRECT = 0o40000;
 
+/** fallocate(2) modes and lseek(2) whences that the server knows. */
+export const FALLOC_KEEP_SIZE = 0x01;
+export const FALLOC_PUNCH_HOLE = 0x02;
+export const FALLOC_ZERO_RANGE = 0x10;
+export const SEEK_DATA = 3;
+export const SEEK_HOLE = 4;
+
 /** rename(2) flags. */
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
@@ -174,6 +181,23 @@ export interface Vfs {
   fsync(caller: Caller, ino: number, handle: number, dataOnly: boolean): MaybePromise<void>;
   /** The last descriptor of the handle is gone. Never fails. */
   release(ino: number, handle: number): MaybePromise<void>;
+  fallocate(
+    caller: Caller,
+    ino: number,
+    handle: number,
+    mode: number,
+    offset: number,
+    length: number,
+  ): MaybePromise<void>;
+  /** SEEK_DATA and SEEK_HOLE only; ENXIO past the end. */
+  lseek(caller: Caller, ino: number, handle: number, offset: number, whence: number): MaybePromise<number>;
+  /** The number of bytes copied, which may be less than asked; 0 at the source's end. */
+  copyFileRange(
+    caller: Caller,
+    from: { readonly ino: number; readonly handle: number; readonly offset: number },
+    to: { readonly ino: number; readonly handle: number; readonly offset: number },
+    length: number,
+  ): MaybePromise<number>;
   opendir(caller: Caller, ino: number): MaybePromise<Opened>;
   /** Feeds entries after cookie `offset` (0: from the start) to `sink`. `plus`: with attributes and references. */
   readdir(

@@ -11,6 +11,7 @@ import { Handles } from "./handles.ts";
 import { namesOf } from "./names.ts";
 import { Nodes } from "./nodes.ts";
 import { R_OK } from "./permission.ts";
+import { rangesOf } from "./ranges.ts";
 import type { Caller, DirSink, Opened, StatFs, Vfs } from "./types.ts";
 
 /** Shown as free where nothing limits the volume. */
@@ -26,7 +27,7 @@ export function createVfs(parts: Omit<VfsContext, "nodes" | "handles">): VfsWith
   const ctx: VfsContext = { ...parts, nodes: new Nodes(), handles: new Handles() };
   const { engine, nodes, handles } = ctx;
   const { create, requireDirectoryAccess, ...names } = namesOf(ctx);
-  const files = filesOf(ctx, create);
+  const files = filesOf(ctx, { create, requireDirectoryAccess });
   // What this client commits itself does not make the kernel's pages stale.
   engine.onAppend((ino, before, after) => {
     const node = nodes.get(ino);
@@ -35,6 +36,7 @@ export function createVfs(parts: Omit<VfsContext, "nodes" | "handles">): VfsWith
   return {
     ...names,
     ...files,
+    ...rangesOf(ctx),
 
     forget: (ino, count) => nodes.forget(ino, count),
 

@@ -1,6 +1,6 @@
 /** What becomes of a client's session: at its orderly end, when it dies, and when it was only paused. */
 import assert from "node:assert/strict";
-import { deleteOrphans } from "../../core/chunk/orphans.ts";
+import { deleteOrphans } from "../../core/chunk/object_deletion.ts";
 import { FsError } from "../../core/errors.ts";
 import { ROOT_INO } from "../../core/limits.ts";
 import { S_IFREG } from "../../core/meta/attr.ts";
