@@ -19,7 +19,8 @@ import { type ServerContext, serverDefaults, type ServerOptions } from "./contex
 import { errnoNumbers } from "./errno.ts";
 import type { Negotiated } from "./init.ts";
 import { limitedLog } from "./log_limit.ts";
-import { type Operation, operations } from "./opcode_table.ts";
+import { operations } from "./opcode_table.ts";
+import type { Operation } from "./operation.ts";
 import { FuseRequest, MalformedRequest } from "./request.ts";
 
 /** Enough for every reply but READ's and READDIR's: the largest is a symlink's target. */
