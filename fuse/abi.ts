@@ -43,8 +43,12 @@ export const Opcode = {
   INTERRUPT: 36,
   DESTROY: 38,
   BATCH_FORGET: 42,
+  FALLOCATE: 43,
   READDIRPLUS: 44,
   RENAME2: 45,
+  LSEEK: 46,
+  COPY_FILE_RANGE: 47,
+  COPY_FILE_RANGE_64: 53,
 } as const;
 
 /** INIT flags, bits 0 to 31 (fuse_init_in.flags). */
@@ -230,6 +234,27 @@ export const FLUSH_IN_BYTES = 24;
 export const FSYNC_IN_BYTES = 16;
 export const FsyncIn = { fh: 0, flags: 8 } as const;
 export const FUSE_FSYNC_FDATASYNC = 1 << 0;
+
+/** struct fuse_fallocate_in */
+export const FALLOCATE_IN_BYTES = 32;
+export const FallocateIn = { fh: 0, offset: 8, length: 16, mode: 24 } as const;
+
+/** struct fuse_lseek_in, fuse_lseek_out */
+export const LSEEK_IN_BYTES = 24;
+export const LseekIn = { fh: 0, offset: 8, whence: 16 } as const;
+export const LSEEK_OUT_BYTES = 8;
+
+/** struct fuse_copy_file_range_in. The answer is a fuse_write_out, or since 7.45 a fuse_copy_file_range_out (a u64). */
+export const COPY_FILE_RANGE_IN_BYTES = 56;
+export const CopyFileRangeIn = {
+  fhIn: 0,
+  offIn: 8,
+  nodeidOut: 16,
+  fhOut: 24,
+  offOut: 32,
+  len: 40,
+  flags: 48,
+} as const;
 
 /** struct fuse_access_in */
 export const ACCESS_IN_BYTES = 8;

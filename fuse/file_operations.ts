@@ -75,6 +75,59 @@ export const release: Operation<void> = {
   run: (ctx, request) => ctx.vfs.release(request.ino, handleOf(request)),
 };
 
+export const fallocate: Operation<void> = {
+  name: "FALLOCATE",
+  bodyBytes: abi.FALLOCATE_IN_BYTES,
+  run(ctx, request) {
+    const offset = request.u64(abi.FallocateIn.offset);
+    const length = request.u64(abi.FallocateIn.length);
+    if (offset + length > Number.MAX_SAFE_INTEGER) throw new FsError("EFBIG");
+    const mode = request.u32(abi.FallocateIn.mode);
+    return ctx.vfs.fallocate(request, request.ino, handleOf(request), mode, offset, length);
+  },
+};
+
+export const lseek: Operation<number> = {
+  name: "LSEEK",
+  bodyBytes: abi.LSEEK_IN_BYTES,
+  run(ctx, request) {
+    const offset = request.u64(abi.LseekIn.offset);
+    if (offset > Number.MAX_SAFE_INTEGER) throw new FsError("ENXIO");
+    return ctx.vfs.lseek(request, request.ino, handleOf(request), offset, request.u32(abi.LseekIn.whence));
+  },
+  encode(_, reply, offset) {
+    set64(reply.view, BODY, offset);
+    return abi.LSEEK_OUT_BYTES;
+  },
+};
+
+/** Most that is copied by one request: what the answer of the older opcode can say, less so that it stays whole pages. */
+const COPY_BYTES_MAX = 0x7fff_f000;
+
+/** Both opcodes: the answers are a u32 with padding and a u64, which are the same bytes. */
+export const copyFileRange: Operation<number> = {
+  name: "COPY_FILE_RANGE",
+  bodyBytes: abi.COPY_FILE_RANGE_IN_BYTES,
+  run(ctx, request) {
+    const field = abi.CopyFileRangeIn;
+    const from = { ino: request.ino, handle: request.u64(field.fhIn), offset: request.u64(field.offIn) };
+    const to = {
+      ino: request.u64(field.nodeidOut),
+      handle: request.u64(field.fhOut),
+      offset: request.u64(field.offOut),
+    };
+    const length = Math.min(request.u64(field.len), COPY_BYTES_MAX);
+    if (request.u64(field.flags) !== 0) throw new FsError("EINVAL");
+    if (from.offset > Number.MAX_SAFE_INTEGER) return 0;
+    if (to.offset > Number.MAX_SAFE_INTEGER - length) throw new FsError("EFBIG");
+    return ctx.vfs.copyFileRange(request, from, to, length);
+  },
+  encode(_, reply, count) {
+    set64(reply.view, BODY, count);
+    return abi.WRITE_OUT_BYTES;
+  },
+};
+
 export const opendir: Operation<Opened> = {
   name: "OPENDIR",
   bodyBytes: abi.OPEN_IN_BYTES,

@@ -39,8 +39,12 @@ export const operations: readonly (Operation<unknown> | undefined)[] = table([
   [Opcode.INTERRUPT, session.interrupt],
   [Opcode.DESTROY, session.destroy],
   [Opcode.BATCH_FORGET, session.batchForget],
+  [Opcode.FALLOCATE, files.fallocate],
   [Opcode.READDIRPLUS, files.readdirOperation("READDIRPLUS", true)],
   [Opcode.RENAME2, names.renameOperation("RENAME2", RENAME2_IN_BYTES, true)],
+  [Opcode.LSEEK, files.lseek],
+  [Opcode.COPY_FILE_RANGE, files.copyFileRange],
+  [Opcode.COPY_FILE_RANGE_64, files.copyFileRange],
 ]);
 
 function table(

@@ -365,7 +365,7 @@ Deno.test("INTERRUPT marks the caller of a request in flight; of any other it is
 
 Deno.test("opcodes that are not served are ENOSYS", () => {
   const { send } = over({});
-  for (const opcode of [0, 7, 21, 22, 23, 24, 31, 32, 33, 37, 39, 40, 43, 46, 47, 51, 52, 4096, 0xffffffff]) {
+  for (const opcode of [0, 7, 21, 22, 23, 24, 31, 32, 33, 37, 39, 40, 51, 52, 54, 4096, 0xffffffff]) {
     equal(send(opcode, {})?.errno, errnoNumbers.ENOSYS, `opcode ${opcode}`);
   }
 });
@@ -436,6 +436,9 @@ Deno.test("the remaining calls get their arguments in order", async () => {
     fsync: note("fsync"),
     fsyncdir: note("fsyncdir"),
     access: note("access"),
+    fallocate: note("fallocate"),
+    lseek: note("lseek", 2 ** 33),
+    copyFileRange: note("copy", 4096),
     release: (ino, handle) => void seen.push(["release", ino, handle]),
   });
   const file = { ino: 3 };
@@ -449,6 +452,11 @@ Deno.test("the remaining calls get their arguments in order", async () => {
   await ask(Opcode.FSYNCDIR, file, u64(6), u32(0), u32(0));
   await ask(Opcode.ACCESS, file, u32(4), u32(0));
   await ask(Opcode.RELEASE, file, u64(6), zeros(16));
+  await ask(Opcode.FALLOCATE, file, u64(6), u64(100), u64(200), u32(3), u32(0));
+  const sought = await ask(Opcode.LSEEK, file, u64(6), u64(100), u32(4), u32(0));
+  const ranges = [u64(6), u64(100), u64(9), u64(7), u64(200), u64(2 ** 40), u64(0)];
+  const copied = await ask(Opcode.COPY_FILE_RANGE, file, ...ranges);
+  deepEqual([getU64(sought.body, 0), getU64(copied.body, 0)], [2 ** 33, 4096]);
   deepEqual(seen, [
     ["mknod", 3, "n", 0o20644, 259, 0o22],
     ["symlink", 3, "n", "to"],
@@ -460,6 +468,9 @@ Deno.test("the remaining calls get their arguments in order", async () => {
     ["fsyncdir", 3, 6, false],
     ["access", 3, 4],
     ["release", 3, 6],
+    ["fallocate", 3, 6, 3, 100, 200],
+    ["lseek", 3, 6, 100, 4],
+    ["copy", { ino: 3, handle: 6, offset: 100 }, { ino: 9, handle: 7, offset: 200 }, 0x7fff_f000],
   ]);
   equal(created.bytes.length, 144);
   deepEqual([getU64(created.body, 128), created.body.getUint32(136, true)], [6, 1]);
@@ -468,7 +479,7 @@ Deno.test("the remaining calls get their arguments in order", async () => {
 Deno.test("random bytes never crash the server, and each request has at most one answer", async () => {
   const { server, answers } = overTree();
   const zeroOrAny = fc.oneof(fc.constant(0), fc.nat(255));
-  const requests = fc.array(fc.tuple(fc.nat(52), fc.nat(4), fc.array(zeroOrAny, { maxLength: 200 })));
+  const requests = fc.array(fc.tuple(fc.nat(54), fc.nat(4), fc.array(zeroOrAny, { maxLength: 200 })));
   const parameters = { numRuns: 300, seed: Math.floor(Math.random() * 2 ** 31) };
   console.log(`seed ${parameters.seed}`);
   await fc.assert(

@@ -8,6 +8,7 @@ import type { InodeRow } from "../../core/meta/schema.ts";
 import {
   type Caller,
   type Entry,
+  FALLOC_KEEP_SIZE,
   O_EXCL,
   O_TRUNC,
   type Opened,
@@ -19,6 +20,7 @@ import {
   S_IFREG,
   S_ISGID,
   S_ISUID,
+  SEEK_DATA,
   type SetAttr,
   type Vfs,
 } from "../../core/vfs/types.ts";
@@ -308,6 +310,22 @@ export function createTreeVfs(env: Env, options: TreeVfsOptions = {}): TreeVfs {
     flush() {},
     fsync() {},
     release: closeNode,
+    fallocate(_caller, ino, _handle, mode, offset, length) {
+      const target = node(ino);
+      const end = offset + length;
+      if (mode & ~FALLOC_KEEP_SIZE) fail("ENOTSUP");
+      if (!(mode & FALLOC_KEEP_SIZE) && end > target.row.length) setLength(target, end);
+    },
+    lseek(_caller, ino, _handle, offset, whence) {
+      const { length } = node(ino).row;
+      if (offset >= length) fail("ENXIO");
+      return whence === SEEK_DATA ? offset : length;
+    },
+    copyFileRange(caller, from, to, length) {
+      const bytes = new Uint8Array(Math.min(length, PAGE_BYTES));
+      const count = this.read(caller, from.ino, from.handle, from.offset, bytes) as number;
+      return this.write(caller, to.ino, to.handle, to.offset, bytes.subarray(0, count), false);
+    },
     opendir(_caller, ino) {
       const target = directory(ino);
       return openNode(target, [...target.children.keys()]);
@@ -332,6 +350,12 @@ export function createTreeVfs(env: Env, options: TreeVfsOptions = {}): TreeVfs {
     },
     releasedir: closeNode,
     fsyncdir() {},
+
+    // What a tree of maps has no use for; the kernel adapter's own tests decode these.
+    fallocate: unsupported,
+    lseek: unsupported,
+    copyFileRange: unsupported,
+    tmpfile: unsupported,
     statfs: () => ({
       totalBytes: 2 ** 40,
       freeBytes: 2 ** 39,
@@ -376,4 +400,8 @@ function keyOf(name: Uint8Array): string {
 
 function bytesOf(key: string): Uint8Array {
   return Uint8Array.from(key, (character) => character.charCodeAt(0));
+}
+
+function unsupported(): never {
+  throw new FsError("ENOSYS");
 }
