@@ -350,12 +350,6 @@ export function createTreeVfs(env: Env, options: TreeVfsOptions = {}): TreeVfs {
     },
     releasedir: closeNode,
     fsyncdir() {},
-
-    // What a tree of maps has no use for; the kernel adapter's own tests decode these.
-    fallocate: unsupported,
-    lseek: unsupported,
-    copyFileRange: unsupported,
-    tmpfile: unsupported,
     statfs: () => ({
       totalBytes: 2 ** 40,
       freeBytes: 2 ** 39,
@@ -400,8 +394,4 @@ function keyOf(name: Uint8Array): string {
 
 function bytesOf(key: string): Uint8Array {
   return Uint8Array.from(key, (character) => character.charCodeAt(0));
-}
-
-function unsupported(): never {
-  throw new FsError("ENOSYS");
 }
