@@ -178,6 +178,12 @@ export function createBlockReader(deps: BlockReaderDeps) {
         });
     }
     active--;
+    if (bytes === null && failure === null && fetch.waiters.length > 0) {
+      // Given up because nobody waited, and joined before we were back here.
+      fetch.state = "queued";
+      demand.push(fetch);
+      return startMore();
+    }
     (page < 0 ? blocks : pages).delete(fetch.key);
     if (!fetch.isDemand) aheadBytes -= block.lengthBytes;
     if (bytes !== null) deliver(fetch, bytes);
