@@ -48,6 +48,7 @@ export const Opcode = {
   RENAME2: 45,
   LSEEK: 46,
   COPY_FILE_RANGE: 47,
+  TMPFILE: 51,
   COPY_FILE_RANGE_64: 53,
 } as const;
 

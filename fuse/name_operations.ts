@@ -131,6 +131,14 @@ export const create: Operation<Entry & Opened> = {
   },
 };
 
+/** As CREATE; the name in it means nothing. */
+export const tmpfile: Operation<Entry & Opened> = {
+  ...create,
+  name: "TMPFILE",
+  run: (ctx, request) =>
+    ctx.vfs.tmpfile(request, request.ino, request.u32(abi.CreateIn.mode), request.u32(abi.CreateIn.flags)),
+};
+
 export const link: Operation<Entry> = {
   name: "LINK",
   bodyBytes: abi.LINK_IN_BYTES + 1,

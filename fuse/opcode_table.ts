@@ -36,6 +36,7 @@ export const operations: readonly (Operation<unknown> | undefined)[] = table([
   [Opcode.FSYNCDIR, files.fsyncdir],
   [Opcode.ACCESS, names.access],
   [Opcode.CREATE, names.create],
+  [Opcode.TMPFILE, names.tmpfile],
   [Opcode.INTERRUPT, session.interrupt],
   [Opcode.DESTROY, session.destroy],
   [Opcode.BATCH_FORGET, session.batchForget],

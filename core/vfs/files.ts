@@ -45,7 +45,7 @@ export function filesOf(
     });
   }
 
-  async function open(caller: Caller, ino: number, flags: number): Promise<Opened> {
+  async function open(caller: Caller, ino: number, flags: number, killSuidGid = false): Promise<Opened> {
     if ((flags & O_ACCMODE) !== O_RDONLY || (flags & O_TRUNC)) requireWritable(ctx);
     await nodes.removal(ino);
     // Counted before the first await: a removal that is planned from here on keeps the file for us.
@@ -55,7 +55,7 @@ export function filesOf(
       if (isSymlink(row.mode)) throw new FsError("ELOOP");
       if (isDirectory(row.mode) && (flags & O_ACCMODE) !== O_RDONLY) throw new FsError("EISDIR");
       if (options.checkPermissions) requireAccess(row, caller, rightsOf(flags));
-      if ((flags & O_TRUNC) && isRegular(row.mode)) await setLength(caller, ino, 0, true);
+      if ((flags & O_TRUNC) && isRegular(row.mode)) await setLength(caller, ino, 0, killSuidGid);
       return opened(node, flags, row.sliceSeq);
     } catch (error) {
       await removeOpen(node);

@@ -164,6 +164,8 @@ export interface Vfs {
     umask: number,
   ): MaybePromise<Entry & Opened>;
   /** `killSuidGid`: with O_TRUNC, clear setuid/setgid as for a write by an unprivileged user. */
+  /** O_TMPFILE: a regular file without a name in the file system of `parent`. */
+  tmpfile(caller: Caller, parent: number, mode: number, flags: number): MaybePromise<Entry & Opened>;
   open(caller: Caller, ino: number, flags: number, killSuidGid?: boolean): MaybePromise<Opened>;
   /** Fills `into` from `offset`; the number of bytes read, less than asked only at end of file. */
   read(caller: Caller, ino: number, handle: number, offset: number, into: Uint8Array): MaybePromise<number>;

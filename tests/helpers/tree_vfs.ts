@@ -71,6 +71,8 @@ export function createTreeVfs(env: Env, options: TreeVfsOptions = {}): TreeVfs {
         parent,
         flags: 0,
         sliceSeq: 0,
+        xattrBytes: 0,
+        xattrKinds: 0,
         atime: now.sec,
         atimeNsec: now.nsec,
         mtime: now.sec,
@@ -350,6 +352,8 @@ export function createTreeVfs(env: Env, options: TreeVfsOptions = {}): TreeVfs {
     },
     releasedir: closeNode,
     fsyncdir() {},
+
+    tmpfile: () => fail("ENOSYS"),
     statfs: () => ({
       totalBytes: 2 ** 40,
       freeBytes: 2 ** 39,
