@@ -14,6 +14,7 @@ import { engineDefaults, type EngineOptions, type MetaContext } from "./context.
 import { type CopyRange, copyRange } from "./copy_range.ts";
 import { deleteFiles, deleteSlices } from "./deletion.ts";
 import { inodeIds, sliceIds } from "./ids.ts";
+import { createLocks } from "./locks.ts";
 import * as namespace from "./namespace.ts";
 import { exchange, type Place, rename } from "./rename.ts";
 import type { InodeRow } from "./schema.ts";
@@ -53,6 +54,7 @@ export async function openEngine(config: EngineConfig) {
     sliceIds: sliceIds(base, session),
   };
   const guard = usageGuard(ctx);
+  const locks = createLocks(ctx);
   const sliceLog: SliceLog = {
     readSlices: (ino, chunk) => readSlices(ctx, ino, chunk),
     newSliceId: () => ctx.sliceIds.next(),
@@ -68,6 +70,7 @@ export async function openEngine(config: EngineConfig) {
     session,
     options,
     sliceLog,
+    locks,
     /** Calls back when a commit of this client moved a file's `sliceSeq` from `before` to `after`. */
     onAppend(listener: (ino: number, before: number, after: number) => void): void {
       ctx.onAppend = listener;
@@ -165,6 +168,7 @@ export async function openEngine(config: EngineConfig) {
     ) => deleteSlices(ctx, beforeSec, deleteObjects),
     /** Ends the session. The data path has flushed and open files are closed before. */
     async close(deleteOrphans: DeleteOrphans = () => Promise.resolve()): Promise<void> {
+      await locks.close();
       await ctx.sliceIds.close();
       await removeSliceRanges(ctx, session, deleteOrphans);
       await closeSession(base, session);

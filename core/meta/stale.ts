@@ -2,12 +2,15 @@
  * Ends sessions whose client is gone: killed, or cut off for longer than the limit.
  *
  * Order, so that a client which was only paused can do no harm when it comes back:
- * 1. Its usage row is folded. Every commit that changes names or adds slices updates that row, so all its later ones fail.
- * 2. Files that it kept without a name are deleted.
- * 3. Its slice ranges: objects of numbers without a record are orphans, and no commit can add a record any more.
- * 4. Its session record goes last: who finds it starts again at 1. Every step can be repeated, also by several clients.
+ * 1. Its usage row is folded. Every commit that changes names or adds slices updates that row, and every one that locks
+ *    checks that it is there, so all its later ones fail.
+ * 2. Its locks go: whatever it did under them is done.
+ * 3. Files that it kept without a name are deleted.
+ * 4. Its slice ranges: objects of numbers without a record are orphans, and no commit can add a record any more.
+ * 5. Its session record goes last: who finds it starts again at 1. Every step can be repeated, also by several clients.
  */
 import type { MetaContext } from "./context.ts";
+import { dropSessionLocks } from "./locks.ts";
 import { releaseSustained } from "./namespace.ts";
 import { foldUsage } from "./session.ts";
 import { remove } from "./store.ts";
@@ -38,6 +41,7 @@ export async function endStaleSessions(
 
 async function endSession(ctx: MetaContext, session: number, deleteOrphans: DeleteOrphans): Promise<void> {
   await foldUsage(ctx, session);
+  await dropSessionLocks(ctx, session);
   for (;;) {
     const sustained = await withRetry(
       ctx,
