@@ -62,6 +62,9 @@ export function newInode(
     nlink: number;
     length: number;
     parent: number;
+    flags?: number;
+    xattrBytes?: number;
+    xattrKinds?: number;
   },
   time: Timespec,
 ): InodeRow {
@@ -74,8 +77,10 @@ export function newInode(
     rdev: fields.rdev ?? 0,
     length: fields.length,
     parent: fields.parent,
-    flags: 0,
+    flags: fields.flags ?? 0,
     sliceSeq: 0,
+    xattrBytes: fields.xattrBytes ?? 0,
+    xattrKinds: fields.xattrKinds ?? 0,
     atime: time.sec,
     atimeNsec: time.nsec,
     mtime: time.sec,

@@ -26,7 +26,9 @@ export const tables = {
   /** Allocators: next inode, next slice, next session. */
   counters: { key: { name: "text" }, columns: { value: "int" } },
   /** Attributes. `mode` has the type bits of stat(2); `parent` is a directory's parent (0 for other files);
-   *  `flags` are FS_IOC_GETFLAGS bits; `sliceSeq` is the last position given out in this file's slice lists. */
+   *  `flags` are FS_IOC_GETFLAGS bits; `sliceSeq` is the last position given out in this file's slice lists. `xattrBytes` is
+   *  what the names of its extended attributes take in listxattr(2), 0 for a file that has none; `xattrKinds` says which
+   *  of them change the rules for the file (core/meta/xattrs.ts). */
   inodes: {
     key: { ino: "int" },
     columns: {
@@ -39,6 +41,8 @@ export const tables = {
       parent: "int",
       flags: "int",
       sliceSeq: "int",
+      xattrBytes: "int",
+      xattrKinds: "int",
       atime: "int",
       atimeNsec: "int",
       mtime: "int",
@@ -54,6 +58,8 @@ export const tables = {
     references: { ino: "inodes" },
   },
   symlinks: { key: { ino: "int" }, columns: { target: "bytes" } },
+  /** Extended attributes by their whole names (`user.mime_type`). Those of a removed file go with `deletedFiles`. */
+  xattrs: { key: { ino: "int", name: "bytes" }, columns: { value: "bytes" } },
   /** What was written where, in commit order: later `seq` wins. Bytes [off, off+len) of slice `sliceId` (which has
    *  `size` bytes in all) appear at [pos, pos+len) of the chunk. Slice id 0 is a run of zeros without an object. */
   slices: {
@@ -71,7 +77,7 @@ export const tables = {
   sessions: { key: { session: "int" }, columns: { heartbeatAt: "int", info: "text" } },
   /** Files without a name that a session still has open: their data goes with the last close or with the session. */
   sustained: { key: { session: "int", ino: "int" }, columns: {} },
-  /** Files without a name or a user: their slices wait for deletion. The inode record is already gone. */
+  /** Files without a name or a user: their slices and extended attributes wait for deletion. The inode record is already gone. */
   deletedFiles: { key: { ino: "int" }, columns: { length: "int", deletedAt: "int" } },
   /** Slices without references: their objects wait for deletion. */
   deletedSlices: { key: { sliceId: "int" }, columns: { size: "int", deletedAt: "int" } },

@@ -28,6 +28,8 @@ const inode = {
   parent: 0,
   flags: 0,
   sliceSeq: 0,
+  xattrBytes: 0,
+  xattrKinds: 0,
   atime: 1_700_000_000,
   atimeNsec: 1,
   mtime: 1_700_000_000,

@@ -121,6 +121,8 @@ const zeroInode = {
   parent: 0,
   flags: 0,
   sliceSeq: 0,
+  xattrBytes: 0,
+  xattrKinds: 0,
   atime: 0,
   atimeNsec: 0,
   mtime: 0,
