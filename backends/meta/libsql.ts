@@ -48,8 +48,6 @@ class LibsqlMetaStore {
   readonly #committer: Committer;
   readonly #env: Env;
   #closed = false;
-  /** The connection must be replaced before it is used again. */
-  #stuck = false;
   /** Calls that wait for a lock. */
   #waiting = 0;
   #onIdle: (() => void) | undefined;
@@ -132,14 +130,13 @@ class LibsqlMetaStore {
   /** Throws the failure unless it is another process' lock; notes whether the lock may have caught a statement half-way. */
   #noteFailure(error: unknown): void {
     if (!isBusy(error)) throw storeErrorOf(error, this.#connection.path);
-    if (error !== this.#connection.cleanFailure) this.#stuck = true;
+    if (error !== this.#connection.cleanFailure) this.#connection.stuck = true;
   }
 
   #renewIfStuck(): void {
-    if (!this.#stuck) return;
+    if (!this.#connection.stuck) return;
     this.#connection.renew();
     this.#committer.forget();
-    this.#stuck = false;
   }
 }
 

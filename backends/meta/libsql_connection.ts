@@ -36,6 +36,8 @@ export class Connection {
   readonly path: string;
   /** The last failure that left nothing behind on the connection. */
   cleanFailure: unknown;
+  /** The connection must be replaced before it is used again. */
+  stuck = false;
   #statements = new Map<string, Statement>();
 
   constructor(db: Database, path: string) {
@@ -97,6 +99,7 @@ export class Connection {
     const fresh = reopenDatabaseFile(this.path);
     this.close();
     this.db = fresh;
+    this.stuck = false;
   }
 
   /** Runs a statement that is thrown away after it, whatever its outcome. */
@@ -109,8 +112,15 @@ export class Connection {
     }
   }
 
+  /** Ends a transaction that failed, if the failure has not ended it already. */
   rollback(): void {
-    if (this.db.inTransaction) this.db.exec("ROLLBACK");
+    if (!this.db.inTransaction) return;
+    try {
+      this.db.exec("ROLLBACK");
+    } catch {
+      // The failure that led here is what the caller hears of.
+      this.stuck = true;
+    }
   }
 
   /** The driver frees the file when the statements are garbage-collected. */

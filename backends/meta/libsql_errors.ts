@@ -7,7 +7,13 @@ interface Meaning {
   readonly text: string;
 }
 
-/** By primary result code, https://www.sqlite.org/rescode.html. */
+const NO_SPACE: Meaning = {
+  kind: "fatal",
+  errno: "ENOSPC",
+  text: "no space is left for the database: free some on its file system",
+};
+
+/** By result code, https://www.sqlite.org/rescode.html: the primary ones, and one extended. */
 const meanings: Readonly<Record<number, Meaning>> = {
   3: { kind: "fatal", errno: "EACCES", text: "permission denied" },
   5: { kind: "retry", errno: "EIO", text: "another process keeps the database locked" },
@@ -19,17 +25,15 @@ const meanings: Readonly<Record<number, Meaning>> = {
     text: "the database is read-only: this user needs to write to the file and to its directory",
   },
   11: { kind: "fatal", errno: "EIO", text: "the database is damaged: restore it from a backup" },
-  13: {
-    kind: "fatal",
-    errno: "ENOSPC",
-    text: "no space is left for the database: free some on its file system",
-  },
+  13: NO_SPACE,
   14: {
     kind: "fatal",
     errno: "EIO",
     text: "the database cannot be opened: this user needs to write to the file and to its directory",
   },
   15: { kind: "retry", errno: "EIO", text: "another process keeps the database locked" },
+  // SQLITE_IOERR_SHMSIZE: the log's index could not grow.
+  4874: NO_SPACE,
   26: { kind: "fatal", errno: "EIO", text: "the file is not an SQLite database" },
 };
 
@@ -39,6 +43,11 @@ interface DriverError {
   readonly rawCode?: number;
 }
 
+function meaningOf(error: unknown): Meaning | undefined {
+  const code = rawCodeOf(error);
+  return meanings[code] ?? meanings[code & 0xff];
+}
+
 function rawCodeOf(error: unknown): number {
   const code = (error as Partial<DriverError> | null)?.rawCode;
   return typeof code === "number" ? code : 0;
@@ -46,7 +55,7 @@ function rawCodeOf(error: unknown): number {
 
 /** Somebody else holds a lock: the same call may succeed in a moment. */
 export function isBusy(error: unknown): boolean {
-  return meanings[rawCodeOf(error) & 0xff]?.kind === "retry";
+  return meaningOf(error)?.kind === "retry";
 }
 
 /** fsync failed: what was written may be lost although later fsyncs succeed (SQLITE_IOERR_FSYNC, _DIR_FSYNC). */
@@ -63,7 +72,7 @@ export function isConstraint(error: unknown): boolean {
 /** The error as the store's callers know it; StoreErrors pass through. */
 export function storeErrorOf(error: unknown, path: string): unknown {
   if (error instanceof StoreError) return error;
-  const meaning = meanings[rawCodeOf(error) & 0xff];
+  const meaning = meaningOf(error);
   if (meaning !== undefined) {
     return new StoreError(meaning.kind, `${path}: ${meaning.text}`, { cause: error, errno: meaning.errno });
   }

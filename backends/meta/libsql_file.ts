@@ -63,7 +63,7 @@ const CHECKPOINT_PAGES = 16384;
 const LOG_BYTES_MAX = 64 << 20;
 /** How long a statement may sleep on the thread for a lock. The store waits longer without blocking. */
 export const BUSY_TIMEOUT_MS = 10;
-const OPEN_BUSY_TIMEOUT_MS = 5000;
+const OPEN_BUSY_TIMEOUT_MS = 2000;
 
 /** Rows that belong to the store itself: `version_epoch` (libsql.ts) and `syncs`, rewritten to have something to sync. */
 const STORE_TABLE =
@@ -273,6 +273,9 @@ function configure(db: Database): void {
     );
   }
   db.exec("PRAGMA synchronous = NORMAL");
+  // Where fsync alone does not reach the disk (macOS); nothing elsewhere.
+  db.exec("PRAGMA fullfsync = ON");
+  db.exec("PRAGMA checkpoint_fullfsync = ON");
   db.exec(`PRAGMA cache_size = -${CACHE_KIB}`);
   db.exec("PRAGMA mmap_size = 0");
   db.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);

@@ -2,6 +2,7 @@
  * The contract suite of metadata stores: everything that core/meta/store.ts promises, but for power failure, as tests.
  * `open` makes a fresh, empty store for each test.
  */
+import { registerChecks } from "./meta_store_checks.ts";
 import { registerCommits } from "./meta_store_commits.ts";
 import type { OpenFixture } from "./meta_store_fixture.ts";
 import { registerModel } from "./meta_store_model.ts";
@@ -19,6 +20,7 @@ export function metaStoreContract(
   options: { processes?: boolean } = {},
 ): void {
   registerReads(name, open);
+  registerChecks(name, open);
   registerCommits(name, open);
   registerRefusals(name, open);
   registerRaces(name, open);

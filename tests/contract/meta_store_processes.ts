@@ -1,6 +1,6 @@
 /** A metadata store that several processes can open: killed ones lose nothing, competing ones agree. */
 import assert from "node:assert/strict";
-import { put } from "../../core/meta/store.ts";
+import { type MetaStore, put, read } from "../../core/meta/store.ts";
 import { type Contention, directoryOf } from "../helpers/meta_store_child.ts";
 import {
   bytes,
@@ -43,6 +43,19 @@ async function killWhileCommitting(process: Deno.ChildProcess): Promise<number> 
   assert.ok(killed, `the child ended by itself: ${status.code}`);
   assert.equal(status.signal, "SIGKILL");
   return Number(text.slice(0, text.lastIndexOf("\n")).split("\n").at(-1));
+}
+
+/** What one usage record gains the other loses: reads of both see it so, while other processes commit. */
+async function readTransfers(store: MetaStore, go: () => boolean): Promise<void> {
+  while (go()) {
+    for (let i = 0; i < 20; i++) {
+      const [a, b] = await store.get([read("usage", [1]), read("usage", [2])]);
+      assert.equal((a?.row.bytes ?? NaN) + (b?.row.bytes ?? NaN), 0);
+      const rows = await scanAll(store, "usage");
+      assert.equal(rows.reduce((sum, { row }) => sum + row.bytes, 0), 0);
+    }
+    await new Promise((resolve) => setTimeout(resolve));
+  }
 }
 
 export function registerProcesses(name: string, open: OpenFixture): void {
@@ -97,22 +110,27 @@ export function registerProcesses(name: string, open: OpenFixture): void {
     async (fixture) => {
       const { store, url } = fixture;
       assert.ok(url !== undefined);
-      await commitWrites(store, put("inodes", [1], inode()), put("usage", [1], { bytes: 0, inodes: 0 }));
+      await commitWrites(
+        store,
+        put("inodes", [1], inode()),
+        put("usage", [1], { bytes: 0, inodes: 0 }),
+        put("usage", [2], { bytes: 0, inodes: 0 }),
+      );
       for (let round = 0; round < ROUNDS; round++) {
         await commitWrites(store, put("inodes", [directoryOf(round)], inode({ mode: 0o40755 })));
       }
       const children = Array.from({ length: CLIENTS }, (_, c) => child(url, "contend", `${c}`, `${ROUNDS}`));
+      let running = true;
+      const reading = readTransfers(store, () => running);
       const outputs = await Promise.all(children.map((process) => process.output()));
+      running = false;
+      await reading;
       for (const { success } of outputs) assert.ok(success);
       const all = outputs.map(({ stdout }) => JSON.parse(new TextDecoder().decode(stdout)) as Contention);
       const total = CLIENTS * ROUNDS;
 
-      const usage = await getOne(store, "usage", [1]);
-      assert.deepEqual(usage?.row, {
-        session: 1,
-        bytes: total,
-        inodes: ROUNDS * (CLIENTS * (CLIENTS - 1)) / 2,
-      });
+      const inodes = ROUNDS * (CLIENTS * (CLIENTS - 1)) / 2;
+      assert.deepEqual((await getOne(store, "usage", [1]))?.row, { session: 1, bytes: total, inodes });
       assert.equal((await getOne(store, "counters", ["optimistic"]))?.row.value, total);
       const numbers = (lists: number[][]) => lists.flat().sort((a, b) => a - b);
       assert.deepEqual(

@@ -54,7 +54,11 @@ async function commitUntilKilled(store: MetaStore, durability: Durability): Prom
 async function contend(store: MetaStore, client: number, rounds: number): Promise<Contention> {
   const done: Contention = { assigned: [], inserted: [], removed: [], created: [] };
   for (let round = 0; round < rounds; round++) {
-    await commitWrites(store, update("usage", [1], { add: { bytes: 1, inodes: client } }));
+    await commitWrites(
+      store,
+      update("usage", [1], { add: { bytes: 1, inodes: client } }),
+      update("usage", [2], { add: { bytes: -1 } }),
+    );
     await increment(store);
     done.assigned.push(
       ...await commitWrites(store, append("slices", [1, client], slice(round), sliceCounter)),
