@@ -1,15 +1,27 @@
 /** Every case of the suite. */
 import type { Case } from "./harness.ts";
+import { cases as chmod } from "./cases/chmod.ts";
+import { cases as chown } from "./cases/chown.ts";
 import { cases as create } from "./cases/create.ts";
+import { cases as link } from "./cases/link.ts";
 import { cases as open } from "./cases/open.ts";
 import { cases as paths } from "./cases/paths.ts";
 import { cases as permission } from "./cases/permission.ts";
+import { cases as rename } from "./cases/rename.ts";
+import { cases as sticky } from "./cases/sticky.ts";
 import { cases as symlink } from "./cases/symlink.ts";
+import { cases as unlink } from "./cases/unlink.ts";
 
 export const suite: readonly Case[] = [
+  ...chmod,
+  ...chown,
   ...create,
+  ...link,
   ...open,
   ...paths,
   ...permission,
+  ...rename,
+  ...sticky,
   ...symlink,
+  ...unlink,
 ];
