@@ -3,7 +3,8 @@
  * - who may import whom (docs/architecture.md has the picture);
  * - no ambient time, randomness, ids or system calls in core/ outside core/env.ts;
  * - imports only from npm, pinned in deno.json, and from Node's built-in modules (docs/adr/0004-no-jsr-imports.md);
- * - no notes of things left to do; no file too long; no file that nothing uses.
+ * - no notes of things left to do; no file too long; no file that nothing uses;
+ * - no link between documents that leads nowhere.
  *
  * Run it from the root of the repository: deno run -A scripts/tidy.ts
  */
@@ -59,7 +60,8 @@ const ambient: readonly [pattern: RegExp, instead: string][] = [
   [/\bDeno\.\w+/g, "what is injected (core/ knows no operating system)"],
 ];
 
-/** Everything wrong with these files. `files` maps paths from the root to their text; deno.json must be among them. */
+/** Everything wrong with these files. `files` maps paths from the root to their text; deno.json must be among them, and files
+ *  that documents may link to. */
 export function findings(files: ReadonlyMap<string, string>): Finding[] {
   const config = parseConfig(files.get("deno.json") ?? "{}");
   const sources = new Map<string, SourceFile>();
@@ -81,7 +83,7 @@ export function findings(files: ReadonlyMap<string, string>): Finding[] {
       found.push(...ambientFindings(source));
     }
   }
-  found.push(...configFindings(config), ...deadFindings(sources, config));
+  found.push(...configFindings(config), ...deadFindings(sources, config), ...linkFindings(files));
   return found;
 }
 
@@ -206,6 +208,30 @@ function deadFindings(sources: ReadonlyMap<string, SourceFile>, config: Config):
   return found;
 }
 
+/** Links in Markdown to files of the repository; those to other places are not followed. */
+function linkFindings(files: ReadonlyMap<string, string>): Finding[] {
+  const found: Finding[] = [];
+  for (const [path, text] of files) {
+    if (!path.endsWith(".md")) continue;
+    for (const match of text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
+      const link = match[1] as string;
+      if (/^[a-z]+:/i.test(link)) continue;
+      const target = posix.join(posix.dirname(path), link);
+      const exists = target.endsWith("/")
+        ? [...files.keys()].some((each) => each.startsWith(target))
+        : files.has(target);
+      if (exists) continue;
+      found.push({
+        path,
+        line: lineOf(text, match.index),
+        level: "error",
+        message: `links to ${target}, which is not there`,
+      });
+    }
+  }
+  return found;
+}
+
 function reach(sources: ReadonlyMap<string, SourceFile>, roots: readonly string[]): Set<string> {
   const reached = new Set<string>();
   const queue = roots.filter((path) => sources.has(path));
@@ -253,7 +279,7 @@ async function readTree(root: string): Promise<Map<string, string>> {
         !["dist", "mnt", "node_modules"].includes(entry.name)
       ) {
         await walk(path);
-      } else if (entry.isFile && (entry.name.endsWith(".ts") || path === "deno.json")) {
+      } else if (entry.isFile && (/\.(?:ts|md)$/.test(path) || ["deno.json", "LICENSE"].includes(path))) {
         files.set(path, await Deno.readTextFile(posix.join(root, path)));
       }
     }

@@ -125,6 +125,18 @@ Deno.test("tidy: files that nothing uses", () => {
   ]);
 });
 
+Deno.test("tidy: links between documents", () => {
+  const files = {
+    "README.md":
+      "[a](docs/a.md) [b](docs/a.md#part) [c](docs/) [d](https://example.org/x.md) [e](#here)\n[f](docs/none.md)",
+    "docs/a.md": "[up](../README.md) [code](../core/none.ts)",
+  };
+  deepStrictEqual(tidy(files), [
+    "README.md:2: links to docs/none.md, which is not there",
+    "docs/a.md:1: links to core/none.ts, which is not there",
+  ]);
+});
+
 Deno.test("tidy: the scanner knows strings, templates, comments and regular expressions", () => {
   const source = [
     'const a = "// no comment"; // Date.now()',
