@@ -110,7 +110,8 @@ async function blockProblem(
 }
 
 async function* keysOf(objects: ObjectStore, prefix: string): AsyncGenerator<string> {
-  for (let after: string | undefined;;) {
+  let after: string | undefined;
+  for (;;) {
     const page = await objects.list(prefix, { after, limit: 1000 });
     for (const { key } of page) yield key;
     if (page.length < 1000) return;
