@@ -33,7 +33,9 @@ const scenarios: fc.Arbitrary<Scenario> = fc.record({
 async function play(scenario: Scenario): Promise<string> {
   const world = createDataWorld(scenario.seed, {
     ...SMALL,
-    retryDeadlineMs: 600_000,
+    retryDeadlineMs: 3_000_000,
+    stallMs: 3_000_000,
+    writeDeadlineMs: 3_000_000,
     uncommittedSlicesMax: 60,
   });
   const { env, store, log, data } = world;

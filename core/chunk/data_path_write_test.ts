@@ -1,14 +1,11 @@
 import { deepEqual, equal, ok, rejects, throws } from "node:assert/strict";
 import { CHUNK_BYTES, FILE_BYTES_MAX } from "../limits.ts";
 import { FsError, StoreError } from "../errors.ts";
+import { patternBytes as bytes, sameBytes } from "../../tests/helpers/bytes.ts";
 import { createDataWorld, type DataWorld, PREFIX, SMALL } from "../../tests/helpers/data_world.ts";
 
 const KIB = 1 << 10;
 const INO = 7;
-
-function bytes(length: number, seed: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => (i * 13 + (i >> 8) * 7 + seed * 31) & 0xff);
-}
 
 async function readBack(
   world: DataWorld,
@@ -52,7 +49,7 @@ Deno.test("a file is cut into chunks, slices and blocks, and its slices are one 
     `${PREFIX}chunks/0/0/2_0_65536`,
     `${PREFIX}chunks/0/0/2_1_36864`,
   ]);
-  deepEqual(await readBack(world, CHUNK_BYTES - 100 * KIB, 200 * KIB, world.cold()), body);
+  sameBytes(await readBack(world, CHUNK_BYTES - 100 * KIB, 200 * KIB, world.cold()), body);
 });
 
 Deno.test("a thousand random small writes and a flush are one commit, uploaded in parallel", async () => {
@@ -80,10 +77,10 @@ Deno.test("contiguous writes and overwrites of what is not uploaded yet stay one
     world.data.write(INO, at, body);
     shadow.set(body, at);
   }
-  deepEqual(await readBack(world, 0, 30_100), shadow.subarray(0, 30_100));
+  sameBytes(await readBack(world, 0, 30_100), shadow.subarray(0, 30_100));
   await world.env.run(world.data.flush(INO, "ordered"));
   equal(world.log.commits[0]?.slices.length, 1);
-  deepEqual(await readBack(world, 0, 30_100, world.cold()), shadow.subarray(0, 30_100));
+  sameBytes(await readBack(world, 0, 30_100, world.cold()), shadow.subarray(0, 30_100));
 });
 
 Deno.test("a later write wins over uploaded, frozen and open slices alike", async () => {
@@ -99,10 +96,10 @@ Deno.test("a later write wins over uploaded, frozen and open slices alike", asyn
   write(149 * KIB, 20 * KIB, 3); // the first slice could go on here, and nothing newer is in the way
   write(60 * KIB, 100 * KIB, 4); // overlaps both
   write(100 * KIB, 4 * KIB, 5);
-  deepEqual(await readBack(world, 0, 300 * KIB), shadow);
+  sameBytes(await readBack(world, 0, 300 * KIB), shadow);
   await world.env.run(world.data.flush(INO, "ordered"));
-  deepEqual(await readBack(world, 0, 300 * KIB), shadow);
-  deepEqual(await readBack(world, 0, 300 * KIB, world.cold()), shadow);
+  sameBytes(await readBack(world, 0, 300 * KIB), shadow);
+  sameBytes(await readBack(world, 0, 300 * KIB, world.cold()), shadow);
 });
 
 Deno.test("the caller's buffer is free as soon as write returns", async () => {
@@ -111,7 +108,7 @@ Deno.test("the caller's buffer is free as soon as write returns", async () => {
   equal(world.data.write(INO, 0, body), undefined);
   body.fill(0);
   await world.env.run(world.data.flush(INO, "ordered"));
-  deepEqual(await readBack(world, 0, 100 * KIB, world.cold()), bytes(100 * KIB, 1));
+  sameBytes(await readBack(world, 0, 100 * KIB, world.cold()), bytes(100 * KIB, 1));
 });
 
 Deno.test("idle slices are committed after a second, growing ones after five", async () => {
@@ -150,7 +147,7 @@ Deno.test("writers wait when the buffers are full; memory stays within the budge
   ok(waits > 10, `${waits} waits`);
   equal(world.store.concurrent.puts, 3);
   equal(world.data.metrics().dirtyBytes, 0);
-  deepEqual(await readBack(world, 73 * body.length, body.length, world.cold()), body);
+  sameBytes(await readBack(world, 73 * body.length, body.length, world.cold()), body);
 });
 
 Deno.test("small dirty files make room for others when memory is short", async () => {
@@ -216,7 +213,7 @@ Deno.test("while the store is down flush fails every time, reads see the data, a
   for (const durability of ["ordered", "synced", "ordered"] as const) {
     await rejects(world.env.run(world.data.flush(INO, durability)), isErrno("EIO"));
     ok(world.data.hasDirty(INO));
-    deepEqual(await readBack(world, 0, body.length), body);
+    sameBytes(await readBack(world, 0, body.length), body);
   }
   world.data.write(INO, 50 * KIB, bytes(1000, 2));
   world.store.faults.isDown = false;
@@ -224,7 +221,7 @@ Deno.test("while the store is down flush fails every time, reads see the data, a
   ok(!world.data.hasDirty(INO), "committed by itself");
   await world.env.run(world.data.flush(INO, "synced"));
   body.set(bytes(1000, 2), 50 * KIB);
-  deepEqual(await readBack(world, 0, body.length, world.cold()), body);
+  sameBytes(await readBack(world, 0, body.length, world.cold()), body);
 });
 
 Deno.test("a flush in the middle of trouble tries at once and succeeds when the store is back", async () => {
@@ -258,11 +255,11 @@ Deno.test("a full store: ENOSPC at once from flush, and from write once the buff
   await rejects(world.env.run(other), isErrno("ENOSPC"));
   await rejects(world.env.run(world.data.flush(INO, "ordered")), isErrno("ENOSPC"));
   equal(world.env.monotonicMs(), startedAtMs, "nobody had to wait");
-  deepEqual(await readBack(world, 5 * body.length, body.length), body);
+  sameBytes(await readBack(world, 5 * body.length, body.length), body);
   world.store.faults.isFull = false;
   await world.env.run(world.data.flush(INO, "ordered"));
   await world.env.run(Promise.resolve(world.data.write(INO + 1, 0, body)));
-  deepEqual(await readBack(world, 15 * body.length, body.length, world.cold()), body);
+  sameBytes(await readBack(world, 15 * body.length, body.length, world.cold()), body);
 });
 
 Deno.test("removing the file that fills the buffers lets others write", async () => {
@@ -291,7 +288,7 @@ Deno.test("a silent store: writes and flushes fail after their deadlines and wor
   ok(world.env.monotonicMs() < 62_000);
   world.store.faults.hangs = false;
   await world.env.run(world.data.flush(INO, "synced"));
-  deepEqual(await readBack(world, 15 * body.length, body.length, world.cold()), body);
+  sameBytes(await readBack(world, 15 * body.length, body.length, world.cold()), body);
 });
 
 Deno.test("commits that fail are repeated without storing anything again; for good, they are sticky", async () => {
@@ -326,7 +323,7 @@ Deno.test("after a failed sync the objects are stored again before a sync may su
   await world.env.run(world.data.flush(INO, "synced"));
   equal(world.store.calls.put, puts + 2);
   equal(world.store.syncedKeys.size, 2);
-  deepEqual(await readBack(world, 0, 100 * KIB, world.cold()), bytes(100 * KIB, 1));
+  sameBytes(await readBack(world, 0, 100 * KIB, world.cold()), bytes(100 * KIB, 1));
 });
 
 Deno.test("a failed sync whose data the disk has lost stays an error: nothing damaged is called durable", async () => {
@@ -476,7 +473,7 @@ Deno.test("too many uncommitted slices make the writer wait, not fail", async ()
   })());
   ok(waits > 0);
   await world.env.run(world.data.flush(INO, "ordered"));
-  deepEqual(await readBack(world, 770_000, 100, world.cold()), bytes(100, 77));
+  sameBytes(await readBack(world, 770_000, 100, world.cold()), bytes(100, 77));
 });
 
 Deno.test("writes that wait are applied in the order of their calls", async () => {
@@ -485,7 +482,7 @@ Deno.test("writes that wait are applied in the order of their calls", async () =
   const calls = Array.from({ length: 40 }, (_, i) => world.data.write(INO, 0, bytes(100 * KIB, i)));
   ok(await isWaiting(world, calls.at(-1)));
   await world.env.run(Promise.all(calls));
-  deepEqual(await readBack(world, 0, 100 * KIB), bytes(100 * KIB, 39));
+  sameBytes(await readBack(world, 0, 100 * KIB), bytes(100 * KIB, 39));
   await world.env.run(world.data.flush(INO, "ordered"));
-  deepEqual(await readBack(world, 0, 100 * KIB, world.cold()), bytes(100 * KIB, 39));
+  sameBytes(await readBack(world, 0, 100 * KIB, world.cold()), bytes(100 * KIB, 39));
 });

@@ -4,6 +4,7 @@
  */
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { isNoSuchObject, StoreError } from "../../core/errors.ts";
+import { patternBytes as pattern, sameBytes as same } from "../helpers/bytes.ts";
 import type { ObjectStore } from "../../core/chunk/object_store.ts";
 
 export interface OpenBucket {
@@ -14,25 +15,6 @@ export interface OpenBucket {
 }
 
 const MIB = 1 << 20;
-
-/** Bytes that differ from page to page and from seed to seed. */
-function pattern(length: number, seed: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  let state = (seed * 2654435761 + 1) >>> 0;
-  for (let i = 0; i < length; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    bytes[i] = state >>> 24;
-  }
-  return bytes;
-}
-
-function same(actual: Uint8Array, expected: Uint8Array, message?: string): void {
-  // deepEqual on megabytes is slow, and its message useless.
-  equal(actual.length, expected.length, message);
-  for (let i = 0; i < actual.length; i++) {
-    if (actual[i] !== expected[i]) equal(actual[i], expected[i], `${message ?? "bytes"} differ at ${i}`);
-  }
-}
 
 function callerError(error: unknown): boolean {
   return error instanceof StoreError && error.kind === "caller" && !isNoSuchObject(error);
