@@ -39,8 +39,8 @@ function displayWidth(text: string): number {
   return [...text].length;
 }
 
-/** console.log would do, but it swallows a closed pipe (`slayerfs status | head -1`); so does this, on purpose and only that. */
-function writeAll(text: string): void {
+/** Writes to stdout as it is. A reader that has gone (`slayerfs status | head -1`) is no failure. */
+export function writeAll(text: string): void {
   const bytes = new TextEncoder().encode(text);
   try {
     let written = 0;

@@ -8,6 +8,7 @@ import { addStatus } from "./status.ts";
 import { addUmount } from "./umount.ts";
 import { addVersion } from "./version_command.ts";
 import { ExitCode } from "./exit_code.ts";
+import { writeAll } from "./output.ts";
 import { failureOf, reportFailure } from "./report.ts";
 import { version } from "./version.ts";
 
@@ -37,7 +38,7 @@ function buildProgram(): Command {
     .helpCommand("help [COMMAND]", "print help for a command")
     .exitOverride()
     // Errors are printed in one place, as one line.
-    .configureOutput({ outputError: () => {} })
+    .configureOutput({ outputError: () => {}, writeOut: writeAll })
     .configureHelp({ helpWidth: 100 })
     .addHelpText(
       "after",
