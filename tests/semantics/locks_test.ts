@@ -437,6 +437,63 @@ Deno.test("a signal ends the wait and leaves nothing behind", async () => {
   }
 });
 
+Deno.test("a signal at any moment: the caller has the lock, or the record knows nothing of it", async () => {
+  const outcomes = new Set<string>();
+  for (let turns = 0; turns < 80; turns++) {
+    const { env, clients: [engine], ino, store } = await world(1, turns) as World & { clients: [MetaEngine] };
+    const caller: { onInterrupt?: () => void } = {};
+    const code = codeOf(lock(engine.locks.flocks, ino, "1", "write", { wait: true, caller }));
+    for (let turn = 0; turn < turns; turn++) await null;
+    caller.onInterrupt?.();
+    const outcome = await code;
+    outcomes.add(outcome);
+    await env.settle();
+    const records = await allRows(store, "flocks");
+    assert.equal(records.length, outcome === "ok" ? 1 : 0, `after ${turns} turns: ${outcome}`);
+  }
+  assert.deepEqual([...outcomes].sort(), ["EINTR", "ok"]);
+});
+
+Deno.test("who is refused with EDEADLK is not said to wait any more", async () => {
+  const { env, clients: [one, two], ino, store } = await world(2) as World & {
+    clients: [MetaEngine, MetaEngine];
+  };
+  await lock(two.locks.records, ino, "x", "write", { start: 0, end: 0 });
+  await lock(one.locks.records, ino, "b", "write", { start: 1, end: 1 });
+  await lock(one.locks.records, ino, "a", "write", { start: 5, end: 5 });
+  const waiting = lock(one.locks.records, ino, "b", "write", { start: 5, end: 5, wait: true });
+  await env.settle();
+  const refused = lock(one.locks.records, ino, "a", "write", { start: 0, end: 1, wait: true });
+  assert.equal(await codeOf(refused), "EDEADLK");
+  await env.settle();
+  assert.deepEqual((await allRows(store, "plocks")).map(({ waiting }) => waiting), [""]);
+  await one.locks.records.endOwner(ino, "a");
+  await waiting;
+});
+
+Deno.test("nobody is refused because of what another client held a moment ago", async () => {
+  const { clients: [one, two], ino } = await world(2) as World & { clients: [MetaEngine, MetaEngine] };
+  await lock(two.locks.records, ino, "x", "write", { start: 10 });
+  await lock(one.locks.records, ino, "a", "write", { end: 5 });
+  assert.equal(await codeOf(lock(one.locks.records, ino, "a", "read", { start: 10 })), "EAGAIN");
+  await lock(two.locks.records, ino, "x", "unlock");
+  assert.equal(await codeOf(lock(one.locks.records, ino, "a", "read", { start: 10 })), "ok");
+});
+
+Deno.test("a writer that goes on as a reader lets waiting readers in", async () => {
+  for (const table of ["flocks", "records"] as const) {
+    const { env, clients: [one, two], ino } = await world(2) as World & { clients: [MetaEngine, MetaEngine] };
+    await lock(one.locks[table], ino, "1", "write");
+    const local = lock(one.locks[table], ino, "2", "read", { wait: true });
+    const remote = lock(two.locks[table], ino, "1", "read", { wait: true });
+    await env.advance(50);
+    await lock(one.locks[table], ino, "1", "read");
+    assert.equal(await isSettled(env, local), true);
+    await env.run(remote, 1000);
+    assert.equal(await codeOf(lock(one.locks[table], ino, "1", "write")), "EAGAIN");
+  }
+});
+
 Deno.test("F_GETLK names the first lock in the way, and processes of this client only", async () => {
   const { clients: [one, two], ino } = await world(2) as World & { clients: [MetaEngine, MetaEngine] };
   const test = (engine: MetaEngine, type: "read" | "write", start: number, end: number, owner = "me") =>
