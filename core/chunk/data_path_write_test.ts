@@ -83,6 +83,38 @@ Deno.test("contiguous writes and overwrites of what is not uploaded yet stay one
   sameBytes(await readBack(world, 0, 30_100, world.cold()), shadow.subarray(0, 30_100));
 });
 
+Deno.test("slices that fill a range in any order, or overlap, are joined before they are uploaded", async () => {
+  const world = createDataWorld(29, { bufferBytes: 8 << 20 });
+  const shadow = new Uint8Array(400 * KIB);
+  const write = (at: number, length: number, seed: number) => {
+    const body = bytes(length, seed);
+    shadow.set(body, at);
+    world.data.write(INO, at, body);
+  };
+  write(0, 70 * KIB, 1); // a block of it is on its way: it stays by itself
+  for (let i = 40; i > 20; i--) write(i * 4 * KIB, 4 * KIB, i); // backwards: [84, 164) KiB
+  write(300 * KIB, 10 * KIB, 2);
+  write(295 * KIB, 7 * KIB, 3); // over its head
+  write(60 * KIB, 8 * KIB, 4); // over the first slice, and away from the others
+  write(310 * KIB + 1, 100, 5); // one byte too far
+  deepEqual(world.data.dirtyEnd(INO), 310 * KIB + 101);
+  const before = world.data.metrics().dirtyBytes;
+  const flushing = world.data.flush(INO, "ordered");
+  sameBytes(await readBack(world, 0, 400 * KIB), shadow);
+  await world.env.run(flushing);
+  ok(before > 0 && world.data.metrics().dirtyBytes === 0);
+  const ranges = world.log.commits[0]?.slices.map(({ pos, size }) => [pos / KIB, size / KIB]);
+  deepEqual(ranges?.sort((a, b) => (a[0] ?? 0) - (b[0] ?? 0)), [
+    [0, 70],
+    [60, 8],
+    [84, 80],
+    [295, 15],
+    [310 + 1 / KIB, 100 / KIB],
+  ]);
+  equal(world.log.commits[0]?.slices[0]?.pos, 0, "the oldest slice is committed first");
+  sameBytes(await readBack(world, 0, 400 * KIB, world.cold()), shadow);
+});
+
 Deno.test("a later write wins over uploaded, frozen and open slices alike", async () => {
   const world = createDataWorld(4);
   const shadow = new Uint8Array(300 * KIB);

@@ -126,6 +126,15 @@ export class FileState {
     this.openSlices++;
   }
 
+  /** Puts new open slices with the same bytes in the place of open ones of one chunk, as the newest. */
+  replaceOpen(old: ReadonlySet<DirtySlice>, joined: readonly DirtySlice[]): void {
+    const chunk = joined[0]?.chunk ?? 0;
+    this.slices = this.slices.filter((slice) => !old.has(slice));
+    this.chunks.set(chunk, this.ofChunk(chunk).filter((slice) => !old.has(slice)));
+    this.openSlices -= old.size;
+    for (const slice of joined) this.add(slice);
+  }
+
   /** Notes that bytes up to chunk position `end` were written. */
   extend(chunk: number, end: number): void {
     const offset = chunk * CHUNK_BYTES + end;

@@ -13,6 +13,7 @@ import type { Env } from "../env.ts";
 import { FsError } from "../errors.ts";
 import { CHUNK_BYTES, FILE_BYTES_MAX } from "../limits.ts";
 import type { BufferBudget, BufferPool } from "./buffers.ts";
+import { coalesce, type CoalesceDeps } from "./coalesce.ts";
 import { DirtySlice } from "./dirty_slice.ts";
 import type { FileState } from "./file_state.ts";
 import { chunkOf } from "./layout.ts";
@@ -44,6 +45,15 @@ export type FileWriter = ReturnType<typeof createFileWriter>;
 
 export function createFileWriter(deps: FileWriterDeps) {
   const { env, blockBytes, options, budget, blockPool, uploader, dirtyFiles } = deps;
+
+  const joining: CoalesceDeps = {
+    blockBytes,
+    takeBlock: () => blockPool.take(),
+    release(buffers, savedBytes) {
+      for (const buffer of buffers) blockPool.give(buffer);
+      if (savedBytes > 0) budget.release(savedBytes);
+    },
+  };
 
   /** Takes over `data`; a promise when it must wait, until which `data` must not change. */
   function write(file: FileState, offset: number, data: Uint8Array): void | Promise<void> {
@@ -220,6 +230,7 @@ export function createFileWriter(deps: FileWriterDeps) {
 
   function freezeAll(file: FileState, isUrgent: boolean): void {
     if (file.openSlices === 0) return;
+    coalesce(file, joining);
     for (const slice of file.slices) freeze(file, slice, isUrgent);
     file.groupSeq = file.lastSeq;
   }
