@@ -4,6 +4,10 @@
 export const NAME_BYTES_MAX = 255;
 /** Longest symlink target, bytes: PATH_MAX of limits.h less the terminating NUL. */
 export const SYMLINK_BYTES_MAX = 4095;
+/** Longest name and value of an extended attribute, and longest list of names: XATTR_*_MAX of linux/limits.h, bytes. */
+export const XATTR_NAME_BYTES_MAX = 255;
+export const XATTR_VALUE_BYTES_MAX = 64 << 10;
+export const XATTR_LIST_BYTES_MAX = 64 << 10;
 /** Most hard links to one file: what a signed 32-bit st_nlink holds. */
 export const LINKS_MAX = 0x7fff_ffff;
 /** Longest file, bytes: every offset up to the end of file is an exact JavaScript number. */

@@ -4,6 +4,7 @@ import { CHUNK_BYTES, FILE_BYTES_MAX } from "../limits.ts";
 import { accountedBytes, isDirectory, isRegular, raiseTimes } from "./attr.ts";
 import { type Clearing, clearRange } from "./clear_range.ts";
 import type { MetaContext } from "./context.ts";
+import { requireNotFixed, requireNotImmutable } from "./inode_flags.ts";
 import { usageChange } from "./namespace.ts";
 import type { InodeRow } from "./schema.ts";
 import { clearWrites, noteSliceSeq, scanSlices } from "./slices.ts";
@@ -35,6 +36,9 @@ export function allocate(
     if (isDirectory(row.mode)) throw new FsError("EISDIR");
     if (!isRegular(row.mode)) throw new FsError("ENODEV");
     permit(row);
+    requireNotImmutable(row);
+    // fallocate(2): an append-only file may only be given space.
+    if (clear) requireNotFixed(row);
     const time = ctx.env.now();
     const length = extend ? Math.max(row.length, end) : row.length;
     const last = Math.min(end, row.length);

@@ -3,7 +3,9 @@ import type { Timespec } from "../env.ts";
 import { FsError } from "../errors.ts";
 import { isDirectory, raiseCtime, S_IFMT, withoutSuidSgid } from "./attr.ts";
 import type { MetaContext } from "./context.ts";
+import { requireNotFixed, requireNotImmutable } from "./inode_flags.ts";
 import type { InodeRow } from "./schema.ts";
+import { aclChmod, dropCapability } from "./special_xattrs.ts";
 import { checkColumns, update } from "./store.ts";
 import { fetchInode, transact } from "./transact.ts";
 
@@ -35,6 +37,10 @@ export interface AttrChange {
   readonly mtime?: Timespec;
   /** Clears set-user-ID and set-group-ID as a write does. */
   readonly killSuidGid?: boolean;
+  /** Takes capabilities away, as a write and chown do. */
+  readonly killCapability?: boolean;
+  /** The times are "now": what utimensat(2) lets others than the owner do, and with append-only files. */
+  readonly touch?: boolean;
 }
 
 /** Changes attributes; ctime becomes now. `permit` may throw EPERM or EACCES about the file as the commit will find it. */
@@ -47,6 +53,7 @@ export function setattr(
   return transact(ctx, async (view) => {
     const row = await view.inode(ino);
     permit(row);
+    requireMaySet(row, change);
     const set: Partial<InodeRow> = {};
     let mode = row.mode;
     if (change.mode !== undefined) mode = (row.mode & S_IFMT) | (change.mode & 0o7777);
@@ -64,12 +71,39 @@ export function setattr(
       set.mtime = change.mtime.sec;
       set.mtimeNsec = change.mtime.nsec;
     }
+    const acl = change.mode === undefined ? undefined : await aclChmod(ctx, row, mode);
+    const dropped = isChown || change.killCapability ? dropCapability(row) : null;
+    const { xattrBytes, xattrKinds } = row;
     return {
       checks: [
-        checkColumns("inodes", [ino], { mode: row.mode, uid: row.uid, gid: row.gid, flags: row.flags }),
+        checkColumns("inodes", [ino], {
+          mode: row.mode,
+          uid: row.uid,
+          gid: row.gid,
+          flags: row.flags,
+          xattrKinds,
+          ...(dropped === null ? {} : { xattrBytes }),
+        }),
+        ...acl?.checks ?? [],
       ],
-      writes: [update("inodes", [ino], { set, raise: raiseCtime(ctx.env.now()) })],
+      writes: [
+        update("inodes", [ino], {
+          set: { ...set, ...dropped?.columns },
+          raise: raiseCtime(ctx.env.now()),
+        }),
+        ...acl?.writes ?? [],
+        ...dropped?.writes ?? [],
+      ],
       done: () => ctx.cache.inode(ino)?.row ?? { ...row, ...set },
     };
   });
+}
+
+/** notify_change and ext4_setattr in Linux: an immutable file keeps its attributes, an append-only one all but "now". */
+function requireMaySet(row: InodeRow, change: AttrChange): void {
+  requireNotImmutable(row);
+  const setsTime = (change.atime !== undefined || change.mtime !== undefined) && !change.touch;
+  if (change.mode !== undefined || change.uid !== undefined || change.gid !== undefined || setsTime) {
+    requireNotFixed(row);
+  }
 }

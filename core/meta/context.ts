@@ -3,6 +3,7 @@ import type { Env } from "../env.ts";
 import type { MetaCache } from "./cache.ts";
 import type { IdBatch, SliceIds } from "./ids.ts";
 import type { SliceCache } from "./slice_cache.ts";
+import type { DefaultAcls } from "./special_xattrs.ts";
 import type { MetaStore } from "./store.ts";
 
 export interface EngineOptions {
@@ -33,6 +34,7 @@ export interface MetaContext {
   readonly options: EngineOptions;
   readonly cache: MetaCache;
   readonly slices: SliceCache;
+  readonly defaultAcls: DefaultAcls;
   /** This client's session: owner of its usage row, sustained files and slice ranges. */
   readonly session: number;
   readonly inodeIds: IdBatch;

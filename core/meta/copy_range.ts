@@ -11,6 +11,7 @@ import { CHUNK_BYTES, FILE_BYTES_MAX } from "../limits.ts";
 import { slicesOf } from "./allocate.ts";
 import { accountedBytes, isDirectory, isRegular, raiseTimes } from "./attr.ts";
 import type { MetaContext } from "./context.ts";
+import { requireNotImmutable } from "./inode_flags.ts";
 import { usageChange } from "./namespace.ts";
 import type { InodeRow } from "./schema.ts";
 import { noteSliceSeq, recordOf, sliceCounter } from "./slices.ts";
@@ -56,6 +57,7 @@ export function copyRange(
       if (!isRegular(row.mode)) throw new FsError("EINVAL");
     }
     permit(target);
+    requireNotImmutable(target);
     const wanted = Math.min(range.length, source.length - fromOffset, BYTES_PER_COMMIT);
     if (wanted <= 0) return { checks: [], writes: [], done: () => ({ copiedBytes: 0, target }) };
     if (toOffset + wanted > FILE_BYTES_MAX) throw new FsError("EFBIG");

@@ -12,17 +12,20 @@ import { withRetry } from "./transact.ts";
 
 const FILES_PER_ROUND = 100;
 const SLICES_PER_ROUND = 200;
+/** Each may have a value of 64 KiB, which comes along. */
+const XATTRS_PER_ROUND = 64;
 
-/** Moves the slices of deleted files that were deleted before `beforeSec` to the list of deleted slices. Returns how many
- *  files were looked at: call again while it is not 0. */
+/** Moves the slices of deleted files that were deleted before `beforeSec` to the list of deleted slices, and removes their
+ *  extended attributes. Returns how many files were looked at: call again while it is not 0. */
 export async function deleteFiles(ctx: MetaContext, beforeSec: number): Promise<number> {
   const files = await withRetry(
     ctx,
     () => ctx.store.scan({ table: "deletedFiles", prefix: [], limit: FILES_PER_ROUND }),
   );
   let count = 0;
-  for (const { row: { ino, deletedAt } } of files) {
+  for (const { row: { ino, deletedAt, xattrBytes } } of files) {
     if (deletedAt > beforeSec) continue;
+    if (xattrBytes > 0) await deleteXattrs(ctx, ino);
     await deleteFile(ctx, ino);
     count++;
   }
@@ -49,6 +52,19 @@ async function deleteFile(ctx: MetaContext, ino: number): Promise<void> {
       ctx.slices.drop(ino);
       return;
     }
+  }
+}
+
+/** Nobody adds one any more: that takes the inode record. */
+async function deleteXattrs(ctx: MetaContext, ino: number): Promise<void> {
+  for (;;) {
+    const found = await withRetry(
+      ctx,
+      () => ctx.store.scan({ table: "xattrs", prefix: [ino], limit: XATTRS_PER_ROUND }),
+    );
+    const writes = found.map(({ row }) => remove("xattrs", [ino, row.name]));
+    await withRetry(ctx, () => ctx.store.commit({ checks: [], writes }, { durability: "ordered" }));
+    if (found.length < XATTRS_PER_ROUND) return;
   }
 }
 

@@ -14,6 +14,7 @@ import { engineDefaults, type EngineOptions, type MetaContext } from "./context.
 import { type CopyRange, copyRange } from "./copy_range.ts";
 import { deleteFiles, deleteSlices } from "./deletion.ts";
 import { inodeIds, sliceIds } from "./ids.ts";
+import { setFlags } from "./inode_flags.ts";
 import { createLocks } from "./locks.ts";
 import * as namespace from "./namespace.ts";
 import { exchange, type Place, rename } from "./rename.ts";
@@ -21,11 +22,13 @@ import type { InodeRow } from "./schema.ts";
 import { closeSession, heartbeat, openSession, type SessionInfo } from "./session.ts";
 import { SliceCache } from "./slice_cache.ts";
 import { commitSlices, readSlices } from "./slices.ts";
+import { accessAcl } from "./special_xattrs.ts";
 import { type DeleteOrphans, endStaleSessions, removeSliceRanges } from "./stale.ts";
 import type { Durability, MetaStore } from "./store.ts";
 import { believe, withRetry } from "./transact.ts";
 import { truncate, type Truncation } from "./truncate.ts";
 import { readUsage, usageGuard } from "./usage.ts";
+import { getxattr, listxattr, removexattr, type SetXattr, setxattr } from "./xattrs.ts";
 
 /** Slice records kept in memory: about 100 bytes each. */
 const CACHED_SLICE_RECORDS_MAX = 200_000;
@@ -50,6 +53,7 @@ export async function openEngine(config: EngineConfig) {
     session,
     cache: new MetaCache(options.cacheRecordsMax),
     slices: new SliceCache(CACHED_SLICE_RECORDS_MAX),
+    defaultAcls: new Map(),
     inodeIds: inodeIds(base),
     sliceIds: sliceIds(base, session),
   };
@@ -128,6 +132,19 @@ export async function openEngine(config: EngineConfig) {
       );
       return found?.row.chunk ?? null;
     },
+    getxattr: (ino: number, name: Uint8Array) => getxattr(ctx, ino, name),
+    listxattr: (ino: number) => listxattr(ctx, ino),
+    setxattr: (
+      ino: number,
+      name: Uint8Array,
+      value: Uint8Array,
+      how?: SetXattr,
+      permit?: (row: InodeRow) => void,
+    ) => setxattr(ctx, ino, name, value, how, permit),
+    removexattr: (ino: number, name: Uint8Array, permit?: (row: InodeRow) => void) =>
+      removexattr(ctx, ino, name, permit),
+    accessAcl: (row: InodeRow) => accessAcl(ctx, row),
+    setFlags: (ino: number, change: (row: InodeRow) => number) => setFlags(ctx, ino, change),
     /** Entries of a directory after `after` in name order, with their inodes if asked; one page. */
     async readEdges(parent: number, after: Uint8Array | undefined, limit: number) {
       const startedAt = ctx.cache.beginFetch();

@@ -24,7 +24,15 @@ import {
   S_ISGID,
 } from "./attr.ts";
 import type { MetaContext } from "./context.ts";
+import {
+  inheritedFlags,
+  isImmutable,
+  requireMayAdd,
+  requireMayTake,
+  requireNotFixed,
+} from "./inode_flags.ts";
 import type { InodeRow } from "./schema.ts";
+import { inherit } from "./special_xattrs.ts";
 import {
   type Check,
   checkAbsent,
@@ -68,12 +76,14 @@ export function lookup(ctx: MetaContext, parent: number, name: Uint8Array): Inod
 }
 
 /** The check that a directory still is what a plan looked at, when an entry is added to it or taken from it. */
-export function directoryCheck(directory: InodeRow): Check {
+export function directoryCheck(directory: InodeRow, more: Partial<InodeRow> = {}): Check {
   return checkColumns("inodes", [directory.ino], {
     mode: directory.mode,
     uid: directory.uid,
     gid: directory.gid,
     flags: directory.flags,
+    xattrKinds: directory.xattrKinds,
+    ...more,
   });
 }
 
@@ -98,6 +108,8 @@ export function usageChange(ctx: MetaContext, bytes: number, inodes: number): Wr
 export interface NewFile {
   /** Type bits and permissions. */
   readonly mode: number;
+  /** Permissions to leave out, unless the directory has a default ACL. Default: none. */
+  readonly umask?: number;
   readonly uid: number;
   readonly gid: number;
   readonly rdev?: number;
@@ -121,11 +133,15 @@ export async function create(
   return transact(ctx, async (view) => {
     const directory = await view.inode(parent);
     requireDirectory(directory);
+    if (isImmutable(directory)) {
+      const [existing] = await view.edges([[parent, name]]);
+      throw new FsError(existing ? "EEXIST" : "EPERM");
+    }
     const time = ctx.env.now();
     const isDir = isDirectory(file.mode);
-    const { row, writes } = newInodeWrites(ctx, ino, directory, file, isDir ? 2 : 1, time);
+    const { row, checks, writes } = await newInodeWrites(ctx, ino, directory, file, isDir ? 2 : 1, time);
     return {
-      checks: [checkAbsent("edges", [parent, name]), directoryCheck(directory)],
+      checks: [checkAbsent("edges", [parent, name]), directoryCheck(directory), ...checks],
       writes: [
         put("edges", [parent, name], { ino, mode: file.mode & S_IFMT }),
         ...writes,
@@ -143,9 +159,10 @@ export async function createUnnamed(ctx: MetaContext, parent: number, file: NewF
   return transact(ctx, async (view) => {
     const directory = await view.inode(parent);
     requireDirectory(directory);
-    const { row, writes } = newInodeWrites(ctx, ino, directory, file, 0, ctx.env.now());
+    requireMayAdd(directory);
+    const { row, checks, writes } = await newInodeWrites(ctx, ino, directory, file, 0, ctx.env.now());
     return {
-      checks: [directoryCheck(directory)],
+      checks: [directoryCheck(directory), ...checks],
       writes: [...writes, put("sustained", [ctx.session, ino], {})],
       done: () => row,
     };
@@ -153,30 +170,41 @@ export async function createUnnamed(ctx: MetaContext, parent: number, file: NewF
 }
 
 /** The record of a new file in `directory`, and the writes that make it. */
-function newInodeWrites(
+async function newInodeWrites(
   ctx: MetaContext,
   ino: number,
   directory: InodeRow,
   file: NewFile,
   nlink: number,
   time: Timespec,
-): { row: InodeRow; writes: Write[] } {
+): Promise<{ row: InodeRow; checks: readonly Check[]; writes: Write[] }> {
   const isDir = isDirectory(file.mode);
+  const inherited = inherit(ctx, ino, directory, file.mode, file.umask ?? 0);
+  const { mode, xattrBytes, xattrKinds, checks, writes: xattrWrites } = inherited instanceof Promise
+    ? await inherited
+    : inherited;
   // A set-group-ID directory hands its group on, and directories hand on the bit too: inode(7).
   const inherits = (directory.mode & S_ISGID) !== 0;
   const row = newInode(ino, {
-    mode: isDir && inherits ? file.mode | S_ISGID : file.mode,
+    mode: isDir && inherits ? mode | S_ISGID : mode,
     uid: file.uid,
     gid: inherits ? directory.gid : file.gid,
     rdev: file.rdev,
     nlink,
     length: isDir ? DIRECTORY_LENGTH : file.target?.length ?? 0,
     parent: isDir ? directory.ino : 0,
+    flags: isDir || isRegular(mode) ? inheritedFlags(directory) : 0,
+    xattrBytes,
+    xattrKinds,
   }, time);
   const { ino: _, ...columns } = row;
-  const writes = [put("inodes", [ino], columns), usageChange(ctx, accountedBytes(row.mode, row.length), 1)];
+  const writes = [
+    put("inodes", [ino], columns),
+    usageChange(ctx, accountedBytes(row.mode, row.length), 1),
+    ...xattrWrites,
+  ];
   if (isSymlink(file.mode)) writes.push(put("symlinks", [ino], { target: file.target as Uint8Array }));
-  return { row, writes };
+  return { row, checks, writes };
 }
 
 /** The target of a symbolic link. */
@@ -201,7 +229,9 @@ export function link(
   return transact(ctx, async (view) => {
     const directory = await view.inode(parent);
     requireDirectory(directory);
+    requireMayAdd(directory);
     const file = await view.inode(ino);
+    requireNotFixed(file);
     if (isDirectory(file.mode)) throw new FsError("EPERM", "hard link to a directory");
     if (file.nlink === 0 && !isKept) throw new FsError("ENOENT");
     if (file.nlink >= LINKS_MAX) throw new FsError("EMLINK");
@@ -232,7 +262,7 @@ export interface Unlinked {
   readonly last: boolean;
   /** No name is left, but this session keeps it until `releaseSustained`. */
   readonly sustained: boolean;
-  /** Its data waits in `deletedFiles`. */
+  /** Its data or its extended attributes wait in `deletedFiles`. */
   readonly deleted: boolean;
 }
 
@@ -243,6 +273,7 @@ export function dropName(
   isOpen: boolean,
   time: Timespec,
 ): { checks: Check[]; writes: Write[]; outcome: Unlinked } {
+  requireNotFixed(file);
   if (file.nlink > 1) {
     return {
       checks: [checkColumns("inodes", [file.ino], { nlink: file.nlink, flags: file.flags })],
@@ -269,24 +300,37 @@ export function dropName(
       before: file,
       last: true,
       sustained: false,
-      deleted: isRegular(file.mode) && file.sliceSeq > 0,
+      deleted: leavesRecords(file),
     },
   };
 }
 
 /** What the accounts and the deletion of data rely on. */
-const dataColumns = (file: InodeRow) => ({ length: file.length, sliceSeq: file.sliceSeq });
+const dataColumns = (file: InodeRow) => ({
+  length: file.length,
+  sliceSeq: file.sliceSeq,
+  xattrBytes: file.xattrBytes,
+});
 
-/** The writes that end a file without names: its record, its target, its share of the use; its data is put on the list. */
+/** Removing the file leaves records that `deletedFiles` stands for. */
+const leavesRecords = (file: InodeRow): boolean =>
+  (isRegular(file.mode) && file.sliceSeq > 0) || file.xattrBytes > 0;
+
+function deletedFileWrites(file: InodeRow, time: Timespec): Write[] {
+  if (!leavesRecords(file)) return [];
+  const { length, xattrBytes } = file;
+  return [put("deletedFiles", [file.ino], { length, xattrBytes, deletedAt: time.sec })];
+}
+
+/** The writes that end a file without names: its record, its target, its share of the use; what is left of it is put
+ *  on the list. */
 function removeInode(ctx: MetaContext, file: InodeRow, time: Timespec): Write[] {
   const writes = [
     remove("inodes", [file.ino]),
     usageChange(ctx, -accountedBytes(file.mode, file.length), -1),
   ];
   if (isSymlink(file.mode)) writes.push(remove("symlinks", [file.ino]));
-  if (isRegular(file.mode) && file.sliceSeq > 0) {
-    writes.push(put("deletedFiles", [file.ino], { length: file.length, deletedAt: time.sec }));
-  }
+  writes.push(...deletedFileWrites(file, time));
   return writes;
 }
 
@@ -299,6 +343,7 @@ export function unlink(
 ): Promise<Unlinked> {
   return transact(ctx, async (view) => {
     const [file, directory] = await Promise.all([view.edge(parent, name), view.inode(parent)]);
+    requireMayTake(directory);
     if (isDirectory(file.mode)) throw new FsError("EISDIR");
     const time = ctx.env.now();
     const dropped = dropName(ctx, file, isOpen(file.ino), time);
@@ -315,13 +360,22 @@ export function unlink(
 }
 
 /** Checks and writes that end an empty directory; shared by rmdir and rename over a directory. */
-export function dropDirectory(ctx: MetaContext, directory: InodeRow): { checks: Check[]; writes: Write[] } {
+export function dropDirectory(
+  ctx: MetaContext,
+  directory: InodeRow,
+  time: Timespec,
+): { checks: Check[]; writes: Write[] } {
+  requireNotFixed(directory);
   return {
     // The empty check comes first: its index is what the caller turns into ENOTEMPTY.
-    checks: [checkEmpty("edges", [directory.ino]), directoryCheck(directory)],
+    checks: [
+      checkEmpty("edges", [directory.ino]),
+      directoryCheck(directory, { xattrBytes: directory.xattrBytes }),
+    ],
     writes: [
       remove("inodes", [directory.ino]),
       usageChange(ctx, -accountedBytes(directory.mode, directory.length), -1),
+      ...deletedFileWrites(directory, time),
     ],
   };
 }
@@ -330,8 +384,10 @@ export function dropDirectory(ctx: MetaContext, directory: InodeRow): { checks: 
 export function rmdir(ctx: MetaContext, parent: number, name: Uint8Array): Promise<InodeRow> {
   return transact(ctx, async (view) => {
     const [victim, directory] = await Promise.all([view.edge(parent, name), view.inode(parent)]);
+    requireMayTake(directory);
     requireDirectory(victim);
-    const dropped = dropDirectory(ctx, victim);
+    const time = ctx.env.now();
+    const dropped = dropDirectory(ctx, victim, time);
     return {
       checks: [
         ...dropped.checks,
@@ -340,7 +396,7 @@ export function rmdir(ctx: MetaContext, parent: number, name: Uint8Array): Promi
       ],
       writes: [
         remove("edges", [parent, name]),
-        directoryChange(directory, -1, ctx.env.now()),
+        directoryChange(directory, -1, time),
         ...dropped.writes,
       ],
       failure: (failed) => failed.includes(0) ? new FsError("ENOTEMPTY") : undefined,

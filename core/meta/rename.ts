@@ -8,6 +8,7 @@ import { FsError } from "../errors.ts";
 import { ROOT_INO } from "../limits.ts";
 import { isDirectory, raiseCtime, S_IFMT } from "./attr.ts";
 import type { MetaContext } from "./context.ts";
+import { requireMayAdd, requireMayTake, requireNotFixed } from "./inode_flags.ts";
 import {
   checkName,
   directoryChange,
@@ -67,8 +68,12 @@ export function rename(
         done: () => ({ moved: source, replaced: null }),
       };
     }
+    requireMayTake(fromDir);
+    requireNotFixed(source);
+    if (target) requireMayTake(toDir);
+    else requireMayAdd(toDir);
     const isDir = isDirectory(source.mode);
-    const checks: Check[] = [directoryCheck(fromDir), sourceCheck];
+    const checks: Check[] = [directoryCheck(fromDir), sourceCheck, flagsCheck(source)];
     if (fromDir.ino !== toDir.ino) checks.push(directoryCheck(toDir));
     if (isDir && fromDir.ino !== toDir.ino) checks.push(...await ancestorChecks(view, source.ino, toDir));
 
@@ -82,11 +87,11 @@ export function rename(
       checks.push(checkColumns("edges", [to.parent, to.name], { ino: target.ino }));
       if (isDirectory(target.mode)) {
         if (!isDir) throw new FsError("EISDIR");
-        const dropped = dropDirectory(ctx, target);
+        const dropped = dropDirectory(ctx, target, time);
         emptyCheck = checks.length;
         checks.push(...dropped.checks);
         writes.push(...dropped.writes);
-        replaced = { before: target, last: true, sustained: false, deleted: false };
+        replaced = { before: target, last: true, sustained: false, deleted: target.xattrBytes > 0 };
       } else {
         if (isDir) throw new FsError("ENOTDIR");
         const dropped = dropName(ctx, target, isOpen(target.ino), time);
@@ -134,6 +139,11 @@ export function exchange(ctx: MetaContext, a: Place, b: Place): Promise<void> {
       checkColumns("edges", [b.parent, b.name], { ino: second.ino }),
     ];
     if (first.ino === second.ino) return { checks, writes: [], done: () => {} };
+    requireMayTake(aDir);
+    requireMayTake(bDir);
+    requireNotFixed(first);
+    requireNotFixed(second);
+    checks.push(flagsCheck(first), flagsCheck(second));
     const time = ctx.env.now();
     const writes: Write[] = [
       put("edges", [a.parent, a.name], { ino: second.ino, mode: second.mode & S_IFMT }),
@@ -159,6 +169,8 @@ export function exchange(ctx: MetaContext, a: Place, b: Place): Promise<void> {
     return { checks, writes, done: () => {} };
   });
 }
+
+const flagsCheck = (row: InodeRow): Check => checkColumns("inodes", [row.ino], { flags: row.flags });
 
 /** Checks that pin the way from `directory` to the root; EINVAL if it leads through `moved`. */
 async function ancestorChecks(view: View, moved: number, directory: InodeRow): Promise<Check[]> {

@@ -78,7 +78,7 @@ export const tables = {
   /** Files without a name that a session still has open: their data goes with the last close or with the session. */
   sustained: { key: { session: "int", ino: "int" }, columns: {} },
   /** Files without a name or a user: their slices and extended attributes wait for deletion. The inode record is already gone. */
-  deletedFiles: { key: { ino: "int" }, columns: { length: "int", deletedAt: "int" } },
+  deletedFiles: { key: { ino: "int" }, columns: { length: "int", xattrBytes: "int", deletedAt: "int" } },
   /** Slices without references: their objects wait for deletion. */
   deletedSlices: { key: { sliceId: "int" }, columns: { size: "int", deletedAt: "int" } },
   /** Each session's share of the volume's use, added to inside the commits that change it; readers sum all rows.

@@ -178,6 +178,7 @@ function forget(ctx: MetaContext, about: Check | Write): void {
   else if (named.table === "edges" && named.key.length === 2) {
     ctx.cache.dropEdge(named.key[0] as number, named.key[1] as Uint8Array);
   } else if (named.table === "slices" || named.table === "sliceObjects") ctx.slices.clear();
+  else if (named.table === "xattrs") ctx.defaultAcls.delete(named.key[0] as number);
 }
 
 /** Calls a store; on a `retry` error again, with growing pauses, until the deadline. */

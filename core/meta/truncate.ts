@@ -10,9 +10,11 @@ import { CHUNK_BYTES, FILE_BYTES_MAX } from "../limits.ts";
 import { accountedBytes, isDirectory, isRegular, raiseTimes, withoutSuidSgid } from "./attr.ts";
 import { clearRange } from "./clear_range.ts";
 import type { MetaContext } from "./context.ts";
+import { requireNotFixed } from "./inode_flags.ts";
 import { usageChange } from "./namespace.ts";
 import type { InodeRow } from "./schema.ts";
 import { clearWrites, type FoundSlice, noteSliceSeq, scanSlices } from "./slices.ts";
+import { dropCapability } from "./special_xattrs.ts";
 import { checkColumns, update, type Write } from "./store.ts";
 import { transact } from "./transact.ts";
 
@@ -51,13 +53,21 @@ function truncateStep(
     if (isDirectory(row.mode)) throw new FsError("EISDIR");
     if (!isRegular(row.mode)) throw new FsError("EINVAL", "not a regular file");
     permit(row);
+    requireNotFixed(row);
+    const dropped = dropCapability(row);
     let length = wanted;
     const time = ctx.env.now();
     const mode = options.killSuidGid ? withoutSuidSgid(row.mode) : row.mode;
     const checks = [
-      checkColumns("inodes", [ino], { length: row.length, mode: row.mode, sliceSeq: row.sliceSeq }),
+      checkColumns("inodes", [ino], {
+        length: row.length,
+        mode: row.mode,
+        flags: row.flags,
+        sliceSeq: row.sliceSeq,
+        ...(dropped === null ? {} : { xattrBytes: row.xattrBytes, xattrKinds: row.xattrKinds }),
+      }),
     ];
-    const writes: Write[] = [];
+    const writes: Write[] = [...dropped?.writes ?? []];
     let raised = 0;
     if (wanted < row.length && row.sliceSeq > 0) {
       const behind = await slicesBehind(ctx, ino, wanted);
@@ -71,7 +81,7 @@ function truncateStep(
     const bytes = accountedBytes(row.mode, length) - accountedBytes(row.mode, row.length);
     if (bytes !== 0) writes.push(usageChange(ctx, bytes, 0));
     writes.push(update("inodes", [ino], {
-      set: { length, ...(mode === row.mode ? {} : { mode }) },
+      set: { length, ...(mode === row.mode ? {} : { mode }), ...dropped?.columns },
       // truncate() to the same length is a change too (POSIX ftruncate: mtime and ctime are marked on success).
       raise: raiseTimes(time),
     }));

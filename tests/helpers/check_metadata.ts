@@ -6,8 +6,10 @@
 import { ROOT_INO } from "../../core/limits.ts";
 import { CHUNK_BYTES } from "../../core/limits.ts";
 import { accountedBytes, isDirectory, isSymlink, S_IFMT } from "../../core/meta/attr.ts";
+import { modeOfAcl, parseAcl } from "../../core/meta/acl.ts";
 import type { Row, TableName } from "../../core/meta/schema.ts";
 import { tables } from "../../core/meta/schema.ts";
+import { kindOf, XATTR_ACCESS_ACL, XATTR_CAPABILITY } from "../../core/meta/special_xattrs.ts";
 import type { Key, MetaStore } from "../../core/meta/store.ts";
 
 /** All rows of a table. */
@@ -80,7 +82,15 @@ export async function checkMetadata(
     if (!inodes.has(ino)) problems.push(`symlink record ${ino} without inode`);
   }
 
-  const deletedFiles = new Set((await allRows(store, "deletedFiles")).map((row) => row.ino));
+  const deletedRows = await allRows(store, "deletedFiles");
+  const deletedFiles = new Set(deletedRows.map((row) => row.ino));
+  problems.push(
+    ...xattrProblems(
+      inodes,
+      new Map(deletedRows.map((row) => [row.ino, row])),
+      await allRows(store, "xattrs"),
+    ),
+  );
   const references = new Map<number, number>();
   for (const { ino, chunk, seq, pos, len, sliceId, off, size } of await allRows(store, "slices")) {
     const inode = inodes.get(ino);
@@ -124,6 +134,39 @@ export async function checkMetadata(
     if (usage.length !== 1) problems.push(`${usage.length} usage rows after the last session`);
   }
   if (problems.length > 0) throw new Error(`inconsistent metadata:\n${problems.join("\n")}`);
+}
+
+/** Records add up to what the inode (or the deleted file) says, and ACLs agree with the permission bits. */
+function xattrProblems(
+  inodes: ReadonlyMap<number, Row<"inodes">>,
+  deleted: ReadonlyMap<number, Row<"deletedFiles">>,
+  xattrs: readonly Row<"xattrs">[],
+): string[] {
+  const problems: string[] = [];
+  const found = new Map<number, { bytes: number; kinds: number }>();
+  for (const { ino, name, value } of xattrs) {
+    const inode = inodes.get(ino);
+    const shown = `xattr ${new TextDecoder().decode(name)} of inode ${ino}`;
+    if (inode === undefined && !deleted.has(ino)) problems.push(`${shown}, which is gone`);
+    const sum = found.get(ino) ?? { bytes: 0, kinds: 0 };
+    const kind = kindOf(name);
+    found.set(ino, { bytes: sum.bytes + name.length + 1, kinds: sum.kinds | kind });
+    if (inode === undefined || kind === 0 || kind === XATTR_CAPABILITY) continue;
+    const acl = parseAcl(value);
+    if (acl === null) problems.push(`${shown} is empty`);
+    else if (kind === XATTR_ACCESS_ACL) {
+      if (acl.length <= 3) problems.push(`${shown} says no more than the mode`);
+      if (modeOfAcl(acl) !== (inode.mode & 0o777)) problems.push(`${shown} does not agree with the mode`);
+    } else if (!isDirectory(inode.mode)) problems.push(`${shown}, which is no directory`);
+  }
+  for (const { ino, xattrBytes, xattrKinds } of inodes.values()) {
+    const { bytes, kinds } = found.get(ino) ?? { bytes: 0, kinds: 0 };
+    if (bytes !== xattrBytes) {
+      problems.push(`inode ${ino} says ${xattrBytes} bytes of xattrs and has ${bytes}`);
+    }
+    if (kinds !== xattrKinds) problems.push(`inode ${ino} says xattr kinds ${xattrKinds} and has ${kinds}`);
+  }
+  return problems;
 }
 
 function reachesRoot(ino: number, inodes: ReadonlyMap<number, Row<"inodes">>): boolean {
