@@ -188,6 +188,35 @@ Deno.test("an object that is missing, short or not described by its checksums is
   }
 });
 
+Deno.test("a file that is rewritten while it is read: the read follows it instead of failing", async () => {
+  for (const isListCached of [true, false]) {
+    const world = createDataWorld(17);
+    const data = await storeFile(world, bytes(50 * KIB, 1));
+    const newer = bytes(50 * KIB, 2);
+    await world.env.run((async () => {
+      if (!isListCached) world.log.beforeAnswer = () => world.env.sleep(10);
+      const into = new Uint8Array(50 * KIB);
+      let wasReplaced = false;
+      const get = world.store.get;
+      world.store.get = async (key, range, place) => {
+        world.store.get = get;
+        // Between the plan and the fetch: another slice takes the place of this one, whose object is deleted.
+        await world.data.write(INO, 0, newer);
+        await world.data.flush(INO, "ordered");
+        await world.memory.delete([key]);
+        wasReplaced = true;
+        return get(key, range, place);
+      };
+      await data.read(INO, 0, into.length, into);
+      ok(wasReplaced);
+      sameBytes(into, newer);
+    })());
+    // Without another list there is nothing to follow.
+    await world.memory.delete((await world.memory.list("", { limit: 10 })).map(({ key }) => key));
+    await rejects(readWith(world, world.cold(), 0, 100), isErrno("EIO"));
+  }
+});
+
 Deno.test("passing trouble is hidden; a store that stays down is EIO after the deadline, and works when it is back", async () => {
   const world = createDataWorld(9, { retryDeadlineMs: 10_000 });
   const body = bytes(100 * KIB, 1);

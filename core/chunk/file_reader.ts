@@ -10,7 +10,7 @@
  * What is fetched later goes only to ranges that nothing newer covers.
  */
 import type { Env } from "../env.ts";
-import { FsError } from "../errors.ts";
+import { FsError, isNoSuchObject } from "../errors.ts";
 import { CHUNK_BYTES } from "../limits.ts";
 import type { BlockCache } from "./block_cache.ts";
 import { copyPart } from "./block_cache.ts";
@@ -75,7 +75,23 @@ export function createFileReader(deps: FileReaderDeps) {
     if (chunkOf(offset + length - 1) !== chunk) return readSlowly(file, offset, length, into);
     const list = log.readSlices(file.ino, chunk);
     if (list instanceof Promise) return readSlowly(file, offset, length, into, list);
-    return plan(file, offset, length, into, [list]);
+    const answer = plan(file, offset, length, into, [list]);
+    return typeof answer === "number" ? answer : answer.catch((error) => {
+      return readAgain(file, offset, length, into, error);
+    });
+  }
+
+  /** A file that was cut or rewritten while it was read may have lost the objects of its old slices: looks once more. */
+  function readAgain(
+    file: FileState,
+    offset: number,
+    length: number,
+    into: Uint8Array,
+    error: unknown,
+  ): Promise<number> {
+    if (!(error instanceof FsError && isNoSuchObject(error.cause))) throw error;
+    log.forgetSlices?.(file.ino);
+    return readSlowly(file, offset, length, into, null, true);
   }
 
   async function readSlowly(
@@ -83,7 +99,8 @@ export function createFileReader(deps: FileReaderDeps) {
     offset: number,
     length: number,
     into: Uint8Array,
-    first?: Promise<readonly SliceRecord[]>,
+    first: Promise<readonly SliceRecord[]> | null = null,
+    isRepeated = false,
   ): Promise<number> {
     const firstChunk = chunkOf(offset);
     const lastChunk = chunkOf(offset + length - 1);
@@ -94,12 +111,16 @@ export function createFileReader(deps: FileReaderDeps) {
         const generation = file.generation;
         const lists: (readonly SliceRecord[])[] = [];
         for (let chunk = firstChunk; chunk <= lastChunk; chunk++) {
-          const list = first !== undefined && chunk === firstChunk ? first : log.readSlices(file.ino, chunk);
-          first = undefined;
+          const list = first !== null && chunk === firstChunk ? first : log.readSlices(file.ino, chunk);
+          first = null;
           lists.push(list instanceof Promise ? await list : list);
         }
         // From here to the end of plan() nothing else runs.
-        if (file.generation === generation) return plan(file, offset, length, into, lists);
+        if (file.generation === generation) {
+          const answer = plan(file, offset, length, into, lists);
+          if (typeof answer === "number" || isRepeated) return answer;
+          return answer.catch((error) => readAgain(file, offset, length, into, error));
+        }
         if (attempt === RETRIES_BEFORE_HOLD) {
           isHolding = true;
           file.commitHolds++;

@@ -19,8 +19,10 @@ import { type DataCounters, type DataPathOptions, messageOf } from "./options.ts
 
 /** Slices that may wait for a lazy sync, over all files; beyond, the oldest are synced early. */
 const UNSYNCED_MAX = 100_000;
-/** Objects in one lazy sync. */
-const LAZY_BATCH_OBJECTS = 1_000;
+/** Slices in one lazy sync. */
+const LAZY_BATCH_SLICES = 1_000;
+/** After a lazy sync that failed. */
+const PAUSE_MS = 30_000;
 
 export interface ObjectSyncerDeps {
   readonly objects: ObjectStore;
@@ -47,6 +49,7 @@ export function createObjectSyncer(deps: ObjectSyncerDeps) {
   const files = new Set<FileState>();
   let total = 0;
   let isLazyRunning = false;
+  let pausedUntilMs = 0;
 
   async function syncSlices(file: FileState, slices: readonly StoredSlice[]): Promise<void> {
     if (slices.length === 0) return;
@@ -89,12 +92,15 @@ export function createObjectSyncer(deps: ObjectSyncerDeps) {
     files.delete(file);
   }
 
+  /** Syncs the files whose objects have waited for long enough, each at most once. */
   async function syncOldest(nowMs: number): Promise<void> {
     isLazyRunning = true;
     try {
-      for (const file of [...files]) {
+      for (let left = files.size; left > 0; left--) {
+        const [file] = files;
+        if (file === undefined) break;
         if (total <= UNSYNCED_MAX && nowMs - file.unsyncedSinceMs < options.lazySyncMs) break;
-        const batch = file.unsynced.slice(0, LAZY_BATCH_OBJECTS);
+        const batch = file.unsynced.slice(0, LAZY_BATCH_SLICES);
         // Moved to the end: whatever happens, the others get their turn.
         files.delete(file);
         files.add(file);
@@ -102,12 +108,13 @@ export function createObjectSyncer(deps: ObjectSyncerDeps) {
         await syncSlices(file, batch);
         // A synced commit or a discard may have emptied the list meanwhile, and commits may have added to it.
         const done = new Set(batch);
-        const left = file.unsynced.filter((slice) => !done.has(slice));
-        total -= file.unsynced.length - left.length;
-        file.unsynced = left;
-        if (left.length === 0) forget(file);
+        const unsynced = file.unsynced.filter((slice) => !done.has(slice));
+        total -= file.unsynced.length - unsynced.length;
+        file.unsynced = unsynced;
+        if (unsynced.length === 0) forget(file);
       }
     } catch (error) {
+      pausedUntilMs = env.monotonicMs() + PAUSE_MS;
       env.log("warn", `objects could not be synced in the background: ${messageOf(error)}`);
     } finally {
       isLazyRunning = false;
@@ -151,7 +158,7 @@ export function createObjectSyncer(deps: ObjectSyncerDeps) {
     },
 
     tick(nowMs: number): void {
-      if (!isLazyRunning && files.size > 0) syncOldest(nowMs);
+      if (!isLazyRunning && files.size > 0 && nowMs >= pausedUntilMs) syncOldest(nowMs);
     },
   };
 }

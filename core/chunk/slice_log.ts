@@ -32,6 +32,8 @@ export interface SliceLog {
    *  out: a changed list is a new array, so that what is derived from a list can be kept by its identity. A call made after
    *  `commitSlices` has resolved answers with those slices. */
   readSlices(ino: number, chunk: number): readonly SliceRecord[] | Promise<readonly SliceRecord[]>;
+  /** The file's cached lists turned out to be old (an object they name is gone): the next `readSlices` asks the store. */
+  forgetSlices?(ino: number): void;
   /** A fresh slice id, never given out before. The id's range was recorded first, so leftovers are found after a crash. */
   newSliceId(): number | Promise<number>;
   /** The id will not be committed and none of its objects is left: nobody needs to look for them. */
