@@ -10,6 +10,7 @@ import { FILE_BYTES_MAX } from "../limits.ts";
 import { isDirectory, isRegular, isSymlink, S_IFREG, S_ISGID, S_ISUID } from "../meta/attr.ts";
 import type { InodeRow } from "../meta/schema.ts";
 import { attrReply, entry, requireWritable, type VfsContext, withDirty } from "./context.ts";
+import type { locksOf } from "./locks.ts";
 import type { namesOf } from "./names.ts";
 import type { Node } from "./nodes.ts";
 import { R_OK, requireAccess, requireMayChange, W_OK, X_OK } from "./permission.ts";
@@ -27,10 +28,9 @@ import {
 
 export function filesOf(
   ctx: VfsContext,
-  { create: createFile, requireDirectoryAccess }: Pick<
-    ReturnType<typeof namesOf>,
-    "create" | "requireDirectoryAccess"
-  >,
+  { create: createFile, requireDirectoryAccess, endOwner, endHandle }:
+    & Pick<ReturnType<typeof namesOf>, "create" | "requireDirectoryAccess">
+    & Pick<ReturnType<typeof locksOf>, "endOwner" | "endHandle">,
 ) {
   const { engine, data, nodes, handles, options } = ctx;
 
@@ -191,8 +191,13 @@ export function filesOf(
       return written instanceof Promise ? written.then(() => bytes.length) : bytes.length;
     },
 
-    flush(_caller: Caller, ino: number, _handle: number): void | Promise<void> {
-      if (data.hasDirty(ino)) return data.flush(ino, "ordered");
+    flush(_caller: Caller, ino: number, _handle: number, lockOwner?: string): void | Promise<void> {
+      const flushed = data.hasDirty(ino) ? data.flush(ino, "ordered") : undefined;
+      if (lockOwner === undefined) return flushed;
+      // Whoever gets the locks next sees the data. They are given back also if the data could not be stored.
+      return flushed === undefined
+        ? endOwner(ino, lockOwner)
+        : flushed.finally(() => endOwner(ino, lockOwner));
     },
 
     async fsync(_caller: Caller, ino: number, _handle: number, _dataOnly: boolean): Promise<void> {
@@ -208,6 +213,8 @@ export function filesOf(
           ctx.env.log("error", `inode ${ino}: ${error.message}`)
         );
       }
+      const unlocked = endHandle(ino, handle);
+      if (unlocked !== undefined) await unlocked;
       await removeOpen(file.node).catch((error) =>
         ctx.env.log("error", `release of inode ${ino}: ${error.message}`)
       );

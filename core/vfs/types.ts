@@ -116,6 +116,20 @@ export const FALLOC_ZERO_RANGE = 0x10;
 export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
 
+export type LockKind = "read" | "write" | "unlock";
+
+/** A record lock: bytes `start` to `end` of a file, both included. `end` FILE_BYTES_MAX (core/limits.ts): to the end of file,
+ *  however far the file grows; what is beyond can be neither locked nor written. */
+export interface FileLock {
+  readonly type: LockKind;
+  readonly start: number;
+  readonly end: number;
+  /** The process; in an answer 0 for one of another client. */
+  readonly pid: number;
+  /** Names the owner in this mount: the kernel's u64, as text. */
+  readonly owner: string;
+}
+
 /** rename(2) flags. */
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
@@ -178,10 +192,11 @@ export interface Vfs {
     data: Uint8Array,
     killSuidGid: boolean,
   ): MaybePromise<number>;
-  /** A close(2) of one descriptor: what was written is stored and visible to others when it returns. */
-  flush(caller: Caller, ino: number, handle: number): MaybePromise<void>;
+  /** A close(2) of one descriptor: what was written is stored and visible to others when it returns. `lockOwner`: this
+   *  owner's record locks on the file are given back, as every close does (POSIX). */
+  flush(caller: Caller, ino: number, handle: number, lockOwner?: string): MaybePromise<void>;
   fsync(caller: Caller, ino: number, handle: number, dataOnly: boolean): MaybePromise<void>;
-  /** The last descriptor of the handle is gone. Never fails. */
+  /** The last descriptor of the handle is gone, and with it its flock. Never fails. */
   release(ino: number, handle: number): MaybePromise<void>;
   fallocate(
     caller: Caller,
@@ -200,6 +215,25 @@ export interface Vfs {
     to: { readonly ino: number; readonly handle: number; readonly offset: number },
     length: number,
   ): MaybePromise<number>;
+  /** The first lock that keeps `lock` from being set (F_GETLK), of type `unlock` if there is none. */
+  getlk(caller: Caller, ino: number, handle: number, lock: FileLock): MaybePromise<FileLock>;
+  /** Sets a record lock, for all clients. EAGAIN (in the way and not to wait), EINTR, EDEADLK, ENOLCK, EBADF (not open for
+   *  that), EOVERFLOW (beyond what a file can have). */
+  setlk(
+    caller: Caller,
+    ino: number,
+    handle: number,
+    lock: FileLock,
+    options: { readonly wait: boolean },
+  ): MaybePromise<void>;
+  /** flock(2) of the open handle, for all clients: EAGAIN, EINTR. A lock that cannot be converted is lost. */
+  flock(
+    caller: Caller,
+    ino: number,
+    handle: number,
+    kind: LockKind,
+    options: { readonly wait: boolean },
+  ): MaybePromise<void>;
   opendir(caller: Caller, ino: number): MaybePromise<Opened>;
   /** Feeds entries after cookie `offset` (0: from the start) to `sink`. `plus`: with attributes and references. */
   readdir(

@@ -8,6 +8,7 @@ import type { VfsContext } from "./context.ts";
 import { DirectoryStream } from "./directory_stream.ts";
 import { filesOf } from "./files.ts";
 import { Handles } from "./handles.ts";
+import { locksOf } from "./locks.ts";
 import { namesOf } from "./names.ts";
 import { Nodes } from "./nodes.ts";
 import { R_OK } from "./permission.ts";
@@ -27,7 +28,8 @@ export function createVfs(parts: Omit<VfsContext, "nodes" | "handles">): VfsWith
   const ctx: VfsContext = { ...parts, nodes: new Nodes(), handles: new Handles() };
   const { engine, nodes, handles } = ctx;
   const { create, requireDirectoryAccess, ...names } = namesOf(ctx);
-  const files = filesOf(ctx, { create, requireDirectoryAccess });
+  const { endOwner, endHandle, ...locks } = locksOf(ctx);
+  const files = filesOf(ctx, { create, requireDirectoryAccess, endOwner, endHandle });
   // What this client commits itself does not make the kernel's pages stale.
   engine.onAppend((ino, before, after) => {
     const node = nodes.get(ino);
@@ -37,6 +39,7 @@ export function createVfs(parts: Omit<VfsContext, "nodes" | "handles">): VfsWith
     ...names,
     ...files,
     ...rangesOf(ctx),
+    ...locks,
 
     forget: (ino, count) => nodes.forget(ino, count),
 

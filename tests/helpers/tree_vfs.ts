@@ -354,6 +354,9 @@ export function createTreeVfs(env: Env, options: TreeVfsOptions = {}): TreeVfs {
     fsyncdir() {},
 
     tmpfile: () => fail("ENOSYS"),
+    getlk: () => fail("ENOSYS"),
+    setlk: () => fail("ENOSYS"),
+    flock: () => fail("ENOSYS"),
     statfs: () => ({
       totalBytes: 2 ** 40,
       freeBytes: 2 ** 39,
