@@ -8,7 +8,7 @@ import { type IoBuffer, ioBuffer } from "./codec.ts";
 /** Room for the largest headers (in_header + write_in) beside the payload. */
 export const HEADER_ROOM_BYTES = 4096;
 const SMALL_BYTES = (16 << 10) + HEADER_ROOM_BYTES;
-const MIDDLE_BYTES = (128 << 10) + HEADER_ROOM_BYTES;
+export const MIDDLE_BYTES = (128 << 10) + HEADER_ROOM_BYTES;
 const SPARE_MAX = 8;
 
 export interface BufferPool {

@@ -59,7 +59,11 @@ export function putAttr(view: DataView, at: number, attr: Attr, blksize: number)
   return abi.ATTR_BYTES;
 }
 
-function putTtl(view: DataView, secondsAt: number, nanosecondsAt: number, ttlMs: number): void {
+/** "For ever" is a year: the kernel adds this to its clock. */
+const TTL_MS_MAX = 365 * 86_400_000;
+
+function putTtl(view: DataView, secondsAt: number, nanosecondsAt: number, ttlMsWanted: number): void {
+  const ttlMs = Math.max(0, Math.min(ttlMsWanted, TTL_MS_MAX));
   const seconds = Math.floor(ttlMs / 1000);
   set64(view, secondsAt, seconds);
   view.setUint32(nanosecondsAt, Math.floor((ttlMs - seconds * 1000) * 1e6), true);

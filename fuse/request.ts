@@ -3,7 +3,7 @@
  * that the file system sees: one object per request.
  *
  * Invariant: the body may be read only until the operation's `run` returns, because the buffer is used again then. What an
- * operation needs later it copies (names), unless it holds the buffer (WRITE).
+ * operation needs later it copies (names), unless it holds the request (WRITE): then until its result settles.
  */
 import { FsError } from "../core/errors.ts";
 import type { Caller } from "../core/vfs/types.ts";
@@ -30,7 +30,7 @@ export class FuseRequest implements Caller {
   /** Where the reply is built, for operations that fill it while they run (READ, READDIR). */
   reply: IoBuffer | undefined = undefined;
 
-  constructor(private readonly buffer: IoBuffer, readonly length: number) {
+  constructor(private buffer: IoBuffer, readonly length: number) {
     const { view } = buffer;
     this.opcode = view.getUint32(InHeader.opcode, true);
     this.unique = getU64(view, InHeader.unique);
@@ -43,6 +43,12 @@ export class FuseRequest implements Caller {
   /** What the header says; equal to `length` in a well-formed request. */
   get declaredLength(): number {
     return this.buffer.view.getUint32(InHeader.len, true);
+  }
+
+  /** Moves the bytes, so that the buffer they came in is free. */
+  moveTo(own: IoBuffer): void {
+    own.bytes.set(this.buffer.bytes.subarray(0, this.length));
+    this.buffer = own;
   }
 
   get bodyBytes(): number {

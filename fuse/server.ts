@@ -5,6 +5,7 @@
  * - Every request that has a reply is answered exactly once, whatever its handler does; an exception is an errno.
  * - References and handles that a reply would have given the kernel are given back if the reply was not taken.
  * - A request's buffer is in use after `handle` returned only if `handle` returned a promise, and until that settles.
+ *   That is so for large WRITEs; small ones are copied, so that many of them may wait without holding large buffers.
  * - `context.inFlight` holds the requests whose handler returned a promise that has not settled.
  * Replies are built in one scratch buffer, between two awaits; operations that fill a reply over several awaits have a
  * buffer of their own from the pool.
@@ -13,7 +14,7 @@ import { errnoOf, FsError } from "../core/errors.ts";
 import type { Env } from "../core/env.ts";
 import type { Vfs } from "../core/vfs/types.ts";
 import { IN_HEADER_BYTES, Opcode, OUT_HEADER_BYTES, OutHeader } from "./abi.ts";
-import { type BufferPool, createBufferPool } from "./buffer_pool.ts";
+import { type BufferPool, createBufferPool, MIDDLE_BYTES } from "./buffer_pool.ts";
 import { type IoBuffer, ioBuffer, set64 } from "./codec.ts";
 import { type ServerContext, serverDefaults, type ServerOptions } from "./context.ts";
 import { errnoNumbers } from "./errno.ts";
@@ -25,6 +26,9 @@ import { FuseRequest, MalformedRequest } from "./request.ts";
 
 /** Enough for every reply but READ's and READDIR's: the largest is a symlink's target. */
 const SCRATCH_BYTES = 8192;
+/** A request that is held is copied if it is this small, or if so much is held already and it fits a smaller buffer. */
+const COPY_BYTES_MAX = 16 << 10;
+const COPY_ABOVE_HELD_BYTES = 32 << 20;
 
 export interface FuseServerOptions {
   readonly vfs: Vfs;
@@ -87,7 +91,9 @@ export function createFuseServer({ vfs, env, options, reply, onSettled }: FuseSe
       if (request.declaredLength !== length || request.bodyBytes < operation.bodyBytes) {
         throw new MalformedRequest(`${length} bytes, the header says ${request.declaredLength}`);
       }
-      const result = operation.run(context, request);
+      const own = operation.holdsRequest && isCopied(length) ? buffers.take(length) : undefined;
+      if (own !== undefined) request.moveTo(own);
+      const result = run(operation, request, own);
       if (!(result instanceof Promise)) {
         succeed(operation, request, result);
         return undefined;
@@ -96,20 +102,38 @@ export function createFuseServer({ vfs, env, options, reply, onSettled }: FuseSe
       const settled = result.then(
         (value) => {
           inFlight.delete(request.unique);
+          if (own !== undefined) buffers.give(own);
           succeed(operation, request, value);
           afterSettled();
         },
         (error) => {
           inFlight.delete(request.unique);
+          if (own !== undefined) buffers.give(own);
           fail(operation, request, error);
           afterSettled();
         },
       );
-      return operation.holdsRequest ? settled : undefined;
+      return operation.holdsRequest && own === undefined ? settled : undefined;
     } catch (error) {
       fail(operation, request, error);
       return undefined;
     }
+  }
+
+  /** Gives `own` back unless the operation goes on. */
+  function run(operation: Operation<unknown>, request: FuseRequest, own: IoBuffer | undefined): unknown {
+    let result: unknown;
+    try {
+      result = operation.run(context, request);
+    } finally {
+      if (own !== undefined && !(result instanceof Promise)) buffers.give(own);
+    }
+    return result;
+  }
+
+  function isCopied(length: number): boolean {
+    if (length <= COPY_BYTES_MAX) return true;
+    return buffers.takenBytes > COPY_ABOVE_HELD_BYTES && length <= MIDDLE_BYTES;
   }
 
   /** Never throws: the answer to a result that cannot be encoded is EIO. */
