@@ -3,8 +3,20 @@
  * that needs it is skipped there by name; on a file system that promises it, the run asks for no skips.
  */
 import { FALLOC, FS_IOC, O, RENAME, S, XATTR } from "./abi.ts";
-import { lstat, mkdir, mknod, open, removexattr, rename, rmdir, setxattr, unlink } from "./sys.ts";
-import { close, copyFileRange, fallocate, ioctlWord, lseek, pwrite } from "./sys_file.ts";
+import {
+  lstat,
+  mkdir,
+  mknod,
+  open,
+  removexattr,
+  rename,
+  rmdir,
+  setxattr,
+  statfs,
+  unlink,
+  utimens,
+} from "./sys.ts";
+import { close, copyFileRange, fallocate, ioctlWord, lseek, pread, pwrite } from "./sys_file.ts";
 
 export type Need =
   | "acl"
@@ -13,6 +25,8 @@ export type Need =
   | "exchange"
   | "fallocate"
   | "inode flags"
+  | "pipe times"
+  | "relatime"
   | "seek hole"
   | "setfacl"
   | "tmpfile"
@@ -36,6 +50,18 @@ const probes: Readonly<Record<Need, (file: string, fd: number) => boolean>> = {
   "inode flags": (_, fd) => {
     const got = ioctlWord(fd, FS_IOC.GETFLAGS);
     return got.result >= 0 && ioctlWord(fd, FS_IOC.SETFLAGS, got.word).result >= 0;
+  },
+  // FUSE leaves the times of a fifo's inode alone: the kernel moves the bytes and never asks the server.
+  "pipe times": (file) => {
+    const found = statfs(file);
+    return typeof found !== "number" && found.type !== 0x65735546;
+  },
+  "relatime": (file, fd) => {
+    pwrite(fd, "x", 0);
+    utimens(file, [1, 1], [2, 2]);
+    pread(fd, 1, 0);
+    const found = lstat(file);
+    return typeof found !== "number" && found.atime[0] !== 1;
   },
   "seek hole": (_, fd) => pwrite(fd, "x", 1 << 20) === 1 && lseek(fd, 0, 4) === 0,
   "setfacl": () => programExists("setfacl") && programExists("getfacl"),

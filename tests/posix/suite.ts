@@ -10,7 +10,9 @@ import { cases as permission } from "./cases/permission.ts";
 import { cases as rename } from "./cases/rename.ts";
 import { cases as sticky } from "./cases/sticky.ts";
 import { cases as symlink } from "./cases/symlink.ts";
+import { cases as truncate } from "./cases/truncate.ts";
 import { cases as unlink } from "./cases/unlink.ts";
+import { cases as utimensat } from "./cases/utimensat.ts";
 
 export const suite: readonly Case[] = [
   ...chmod,
@@ -23,5 +25,7 @@ export const suite: readonly Case[] = [
   ...rename,
   ...sticky,
   ...symlink,
+  ...truncate,
   ...unlink,
+  ...utimensat,
 ];

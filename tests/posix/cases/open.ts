@@ -198,7 +198,7 @@ export const cases = collect((test) => {
     t.changes(() => write(fd, "x"), { [fifo]: "mc" });
     close(fd);
     t.is(t.stat(fifo).size, 0);
-  });
+  }, { needs: ["pipe times"] });
 
   test("open/ENXIO: a socket is not opened", (t) => {
     const made = t.make("socket");
