@@ -35,7 +35,7 @@ export type Need =
 
 const probes: Readonly<Record<Need, (file: string, fd: number) => boolean>> = {
   "acl": (file) => setxattr(file, "system.posix_acl_access", minimalAcl) >= 0,
-  "copy_file_range": (_, fd) => copyFileRange(fd, 0, fd, 8192, 1) === 1,
+  "copy_file_range": (_, fd) => pwrite(fd, "x", 0) === 1 && copyFileRange(fd, 0, fd, 8192, 1) === 1,
   "direct": (file) => succeeds(open(file, O.RDONLY | O.DIRECT)),
   "exchange": (file) => {
     mkdir(`${file}.x`);

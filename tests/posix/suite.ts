@@ -3,11 +3,14 @@ import type { Case } from "./harness.ts";
 import { cases as chmod } from "./cases/chmod.ts";
 import { cases as chown } from "./cases/chown.ts";
 import { cases as create } from "./cases/create.ts";
+import { cases as io } from "./cases/io.ts";
 import { cases as link } from "./cases/link.ts";
+import { cases as mmap } from "./cases/mmap.ts";
 import { cases as open } from "./cases/open.ts";
 import { cases as paths } from "./cases/paths.ts";
 import { cases as permission } from "./cases/permission.ts";
 import { cases as rename } from "./cases/rename.ts";
+import { cases as space } from "./cases/space.ts";
 import { cases as sticky } from "./cases/sticky.ts";
 import { cases as symlink } from "./cases/symlink.ts";
 import { cases as truncate } from "./cases/truncate.ts";
@@ -18,11 +21,14 @@ export const suite: readonly Case[] = [
   ...chmod,
   ...chown,
   ...create,
+  ...io,
   ...link,
+  ...mmap,
   ...open,
   ...paths,
   ...permission,
   ...rename,
+  ...space,
   ...sticky,
   ...symlink,
   ...truncate,
