@@ -16,6 +16,7 @@ import type { SessionInfo } from "./meta/session.ts";
 import type { DeleteOrphans } from "./meta/stale.ts";
 import type { MetaStore } from "./meta/store.ts";
 import { readUsage } from "./meta/usage.ts";
+import type { AtimeMode } from "./vfs/atime.ts";
 import type { Vfs } from "./vfs/types.ts";
 import { createVfs } from "./vfs/vfs.ts";
 
@@ -37,6 +38,8 @@ export interface VolumeOptions {
   readonly readOnly?: boolean;
   /** Check permissions in the VFS; off where the kernel does (`default_permissions`). */
   readonly checkPermissions?: boolean;
+  /** When reads set access times; default `relatime`. A read-only client never does. */
+  readonly atime?: AtimeMode;
   readonly engine?: Partial<Omit<EngineOptions, "capacityBytes" | "inodesMax">>;
   readonly data?: Partial<DataPathOptions>;
   /** How long data of removed files is kept for readers on other clients, s; default 0. */
@@ -102,7 +105,12 @@ export async function openVolume(parts: VolumeParts): Promise<Volume> {
     engine,
     data,
     env,
-    options: { readOnly, checkPermissions: options.checkPermissions ?? false },
+    options: {
+      readOnly,
+      checkPermissions: options.checkPermissions ?? false,
+      acl: format.acl,
+      atime: readOnly ? "noatime" : options.atime ?? "relatime",
+    },
     capacity: async () => await objects.capacity?.().catch(() => null) ?? null,
     wakeReclaim: reclaimer.wake,
   });

@@ -28,6 +28,15 @@ export async function refresh(ctx: MetaContext, ino: number): Promise<InodeRow> 
   return row;
 }
 
+/** Sets atime, unless it is later already. ctime stays: it is about changes. ENOENT if the file is gone. */
+export async function raiseAtime(ctx: MetaContext, ino: number, time: Timespec): Promise<void> {
+  await transact(ctx, async (view) => {
+    await view.inode(ino);
+    const raise = [{ columns: ["atime", "atimeNsec"], to: [time.sec, time.nsec] }];
+    return { checks: [], writes: [update("inodes", [ino], { raise })], done: () => {} };
+  });
+}
+
 export interface AttrChange {
   /** Permission bits 07777. */
   readonly mode?: number;

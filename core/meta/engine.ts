@@ -8,7 +8,7 @@ import type { Env, Timespec } from "../env.ts";
 import { FsError } from "../errors.ts";
 import { accountedBytes } from "./attr.ts";
 import { allocate, type Allocation } from "./allocate.ts";
-import { type AttrChange, getattr, refresh, setattr } from "./attributes.ts";
+import { type AttrChange, getattr, raiseAtime, refresh, setattr } from "./attributes.ts";
 import { MetaCache } from "./cache.ts";
 import { engineDefaults, type EngineOptions, type MetaContext } from "./context.ts";
 import { type CopyRange, copyRange } from "./copy_range.ts";
@@ -116,6 +116,7 @@ export async function openEngine(config: EngineConfig) {
     rename: (from: Place, to: Place, noReplace: boolean, isOpen: (ino: number) => boolean) =>
       rename(ctx, from, to, noReplace, isOpen),
     exchange: (a: Place, b: Place) => exchange(ctx, a, b),
+    raiseAtime: (ino: number, time: Timespec) => raiseAtime(ctx, ino, time),
     setattr: (ino: number, change: AttrChange, permit?: (row: InodeRow) => void) =>
       setattr(ctx, ino, change, permit),
     truncate: (ino: number, length: number, how?: Truncation, permit?: (row: InodeRow) => void) =>

@@ -1,4 +1,5 @@
 /** What every operation of the VFS works with. */
+import type { AccessTimes, AtimeMode } from "./atime.ts";
 import type { DataPath } from "../chunk/data_path.ts";
 import type { Env } from "../env.ts";
 import { FsError } from "../errors.ts";
@@ -11,6 +12,9 @@ export interface VfsOptions {
   readonly readOnly: boolean;
   /** Check permissions here: for callers that no kernel checked. */
   readonly checkPermissions: boolean;
+  /** The volume has POSIX ACLs. */
+  readonly acl: boolean;
+  readonly atime: AtimeMode;
 }
 
 export interface VfsContext {
@@ -20,14 +24,16 @@ export interface VfsContext {
   readonly options: VfsOptions;
   readonly nodes: Nodes;
   readonly handles: Handles;
+  readonly accessTimes: AccessTimes;
   /** Free and total bytes of the object store, where it has such limits. */
   readonly capacity: () => Promise<{ readonly totalBytes: number; readonly freeBytes: number } | null>;
   /** There is data to delete. */
   readonly wakeReclaim: () => void;
 }
 
-/** The attributes as this client must show them: with what was written here and is not committed yet. */
-export function withDirty(ctx: VfsContext, row: Attr): Attr {
+/** The attributes as this client must show them: with what was read and written here and is not committed yet. */
+export function withDirty(ctx: VfsContext, committed: Attr): Attr {
+  const row = ctx.accessTimes.shown(committed);
   const end = ctx.data.dirtyEnd(row.ino);
   if (end === 0) return row;
   const mtime = ctx.data.dirtyMtime(row.ino);

@@ -37,6 +37,8 @@ export class DirectoryStream {
   /** Feeds entries after `offset` to the sink until it is full or the directory ends. */
   async read(offset: number, plus: boolean, sink: DirSink): Promise<void> {
     if (offset === 0) {
+      const row = this.ctx.engine.cached(this.ino);
+      if (row !== undefined) this.ctx.accessTimes.noteRead(row);
       // rewinddir(3): what changed since is seen.
       this.starts = [undefined];
       this.pageIndex = -1;

@@ -8,17 +8,20 @@
 import { FsError } from "../errors.ts";
 import { FILE_BYTES_MAX } from "../limits.ts";
 import { isDirectory, isRegular, isSymlink, S_IFREG, S_ISGID, S_ISUID } from "../meta/attr.ts";
+import { FS_IMMUTABLE_FL, FS_SYNC_FL, isAppendOnly, requireNotImmutable } from "../meta/inode_flags.ts";
 import type { InodeRow } from "../meta/schema.ts";
+import { XATTR_CAPABILITY } from "../meta/special_xattrs.ts";
 import { attrReply, entry, requireWritable, type VfsContext, withDirty } from "./context.ts";
 import type { locksOf } from "./locks.ts";
 import type { namesOf } from "./names.ts";
 import type { Node } from "./nodes.ts";
-import { R_OK, requireAccess, requireMayChange, W_OK, X_OK } from "./permission.ts";
+import { decidingAcl, R_OK, requireAccess, requireMayChange, W_OK, X_OK } from "./permission.ts";
 import {
   type AttrReply,
   type Caller,
   type Entry,
   O_ACCMODE,
+  O_APPEND,
   O_RDONLY,
   O_TRUNC,
   O_WRONLY,
@@ -51,11 +54,14 @@ export function filesOf(
     // Counted before the first await: a removal that is planned from here on keeps the file for us.
     const node = nodes.addOpen(ino);
     try {
-      const row = node.sustained ? await current(ino) : await engine.refresh(ino);
+      let row = node.sustained ? await current(ino) : await engine.refresh(ino);
       if (isSymlink(row.mode)) throw new FsError("ELOOP");
       if (isDirectory(row.mode) && (flags & O_ACCMODE) !== O_RDONLY) throw new FsError("EISDIR");
-      if (options.checkPermissions) requireAccess(row, caller, rightsOf(flags));
-      if ((flags & O_TRUNC) && isRegular(row.mode)) await setLength(caller, ino, 0, killSuidGid);
+      if (options.checkPermissions) {
+        requireAccess(row, caller, rightsOf(flags), await decidingAcl(engine, row, caller));
+      }
+      requireFlagsAllow(row, flags);
+      if ((flags & O_TRUNC) && isRegular(row.mode)) row = await setLength(caller, ino, 0, killSuidGid);
       return opened(node, flags, row.sliceSeq);
     } catch (error) {
       await removeOpen(node);
@@ -90,7 +96,10 @@ export function filesOf(
     }
     // Everything written before is committed first, or thrown away where nothing of it stays.
     if (data.hasDirty(ino)) await data.flush(ino, "ordered");
-    const permit = options.checkPermissions ? (row: InodeRow) => requireAccess(row, caller, W_OK) : undefined;
+    const acl = options.checkPermissions ? await decidingAcl(engine, before, caller) : null;
+    const permit = options.checkPermissions
+      ? (row: InodeRow) => requireAccess(row, caller, W_OK, acl)
+      : undefined;
     const row = await engine.truncate(ino, length, { killSuidGid }, permit);
     data.truncate(ino, length);
     const node = nodes.get(ino);
@@ -123,11 +132,14 @@ export function filesOf(
           data.keepMtime(ino);
           await data.flush(ino, "ordered").catch(() => {});
         }
+        if (atime !== undefined) await ctx.accessTimes.settled(ino);
+        const acl = options.checkPermissions ? await decidingAcl(engine, await current(ino), caller) : null;
         const permit = options.checkPermissions
-          ? (row: InodeRow) => requireMayChange(row, caller, change)
+          ? (row: InodeRow) => requireMayChange(row, caller, change, acl)
           : undefined;
         const killSuidGid = change.length === undefined && change.killSuidGid;
-        await engine.setattr(ino, { mode, uid, gid, atime, mtime, killSuidGid }, permit);
+        const touch = change.atime === "now" && change.mtime === "now";
+        await engine.setattr(ino, { mode, uid, gid, atime, mtime, killSuidGid, touch }, permit);
       }
       return attrReply(ctx, await engine.getattr(ino));
     },
@@ -140,17 +152,23 @@ export function filesOf(
       name: Uint8Array,
       mode: number,
       flags: number,
-      _umask: number,
+      umask: number,
     ): Promise<Entry & Opened> {
-      const row = await createFile(caller, parent, name, { mode: (mode & 0o7777) | S_IFREG });
+      const row = await createFile(caller, parent, name, { mode: (mode & 0o7777) | S_IFREG, umask });
       const node = nodes.addOpen(row.ino);
       return { ...entry(ctx, row), ...opened(node, flags, row.sliceSeq) };
     },
 
-    async tmpfile(caller: Caller, parent: number, mode: number, flags: number): Promise<Entry & Opened> {
+    async tmpfile(
+      caller: Caller,
+      parent: number,
+      mode: number,
+      flags: number,
+      umask: number,
+    ): Promise<Entry & Opened> {
       requireWritable(ctx);
       await requireDirectoryAccess(caller, parent, W_OK | X_OK);
-      const file = { mode: (mode & 0o7777) | S_IFREG, uid: caller.uid, gid: caller.gid };
+      const file = { mode: (mode & 0o7777) | S_IFREG, umask, uid: caller.uid, gid: caller.gid };
       const row = await engine.createUnnamed(parent, file);
       const node = nodes.addOpen(row.ino);
       node.sustained = true;
@@ -185,8 +203,10 @@ export function filesOf(
       const row = engine.cached(ino);
       const length = Math.max(row?.length ?? 0, data.dirtyEnd(ino));
       const hasRoom = end <= length || engine.hasRoom(end - length);
-      const mustKill = killSuidGid && (row === undefined || (row.mode & (S_ISUID | S_ISGID)) !== 0);
-      if (hasRoom !== true || mustKill) return writeSlowly(ino, offset, bytes, hasRoom, mustKill);
+      const isSpecial = row === undefined ||
+        ((row.flags & (FS_IMMUTABLE_FL | FS_SYNC_FL)) | (row.xattrKinds & XATTR_CAPABILITY)) !== 0 ||
+        (killSuidGid && (row.mode & (S_ISUID | S_ISGID)) !== 0);
+      if (hasRoom !== true || isSpecial) return writeSlowly(ino, offset, bytes, hasRoom, killSuidGid);
       const written = data.write(ino, offset, bytes);
       return written instanceof Promise ? written.then(() => bytes.length) : bytes.length;
     },
@@ -222,6 +242,7 @@ export function filesOf(
   };
 
   function readClipped(row: InodeRow, offset: number, into: Uint8Array): number | Promise<number> {
+    ctx.accessTimes.noteRead(row);
     const length = withDirty(ctx, row).length;
     const count = Math.min(into.length, length - offset);
     return count <= 0 ? 0 : data.read(row.ino, offset, count, into);
@@ -232,14 +253,18 @@ export function filesOf(
     offset: number,
     bytes: Uint8Array,
     hasRoom: boolean | Promise<boolean>,
-    mustKill: boolean,
+    killSuidGid: boolean,
   ): Promise<number> {
     if (!await hasRoom) throw new FsError("ENOSPC", "the volume is full");
-    if (mustKill) {
-      const row = await current(ino);
-      if ((row.mode & (S_ISUID | S_ISGID)) !== 0) await engine.setattr(ino, { killSuidGid: true });
+    const row = await current(ino);
+    requireNotImmutable(row);
+    const killsMode = killSuidGid && (row.mode & (S_ISUID | S_ISGID)) !== 0;
+    const killsCapability = (row.xattrKinds & XATTR_CAPABILITY) !== 0;
+    if (killsMode || killsCapability) {
+      await engine.setattr(ino, { killSuidGid: killsMode, killCapability: true });
     }
     await data.write(ino, offset, bytes);
+    if ((row.flags & FS_SYNC_FL) !== 0) await data.flush(ino, "synced");
     return bytes.length;
   }
 }
@@ -248,4 +273,14 @@ function rightsOf(flags: number): number {
   const mode = flags & O_ACCMODE;
   const rights = mode === O_RDONLY ? R_OK : mode === O_WRONLY ? W_OK : R_OK | W_OK;
   return flags & O_TRUNC ? rights | W_OK : rights;
+}
+
+/** EPERM where the inode's flags forbid what the file is opened for: open(2), may_open in Linux. */
+function requireFlagsAllow(row: InodeRow, flags: number): void {
+  const changes = (flags & O_ACCMODE) !== O_RDONLY || (flags & O_TRUNC) !== 0;
+  if (!changes) return;
+  requireNotImmutable(row);
+  if (isAppendOnly(row) && ((flags & O_APPEND) === 0 || (flags & O_TRUNC) !== 0)) {
+    throw new FsError("EPERM", "append-only file");
+  }
 }

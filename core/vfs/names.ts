@@ -2,10 +2,11 @@
 import { FsError } from "../errors.ts";
 import { ROOT_INO } from "../limits.ts";
 import { isDirectory, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../meta/attr.ts";
+import { requireNotImmutable } from "../meta/inode_flags.ts";
 import type { NewFile, Unlinked } from "../meta/namespace.ts";
 import type { InodeRow } from "../meta/schema.ts";
 import { entry, requireWritable, type VfsContext } from "./context.ts";
-import { R_OK, requireAccess, requireNotSticky, W_OK, X_OK } from "./permission.ts";
+import { decidingAcl, R_OK, requireAccess, requireNotSticky, W_OK, X_OK } from "./permission.ts";
 import { type Caller, type Entry, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "./types.ts";
 
 type Name = Uint8Array;
@@ -23,7 +24,7 @@ export function namesOf(ctx: VfsContext) {
   ): Promise<InodeRow | null> {
     if (!options.checkPermissions) return null;
     const directory = await engine.getattr(ino);
-    requireAccess(directory, caller, rights);
+    requireAccess(directory, caller, rights, await decidingAcl(engine, directory, caller));
     return directory;
   }
 
@@ -96,16 +97,16 @@ export function namesOf(ctx: VfsContext) {
       name: Name,
       mode: number,
       rdev: number,
-      _umask: number,
+      umask: number,
     ): Promise<Entry> {
       // A mode without type bits means a regular file: mknod(2).
       if ((mode & S_IFMT) === 0) mode |= S_IFREG;
       if ((mode & S_IFMT) === S_IFDIR || (mode & S_IFMT) === S_IFLNK) throw new FsError("EINVAL");
-      return entry(ctx, await create(caller, parent, name, { mode, rdev }));
+      return entry(ctx, await create(caller, parent, name, { mode, rdev, umask }));
     },
 
-    async mkdir(caller: Caller, parent: number, name: Name, mode: number, _umask: number): Promise<Entry> {
-      return entry(ctx, await create(caller, parent, name, { mode: (mode & 0o7777) | S_IFDIR }));
+    async mkdir(caller: Caller, parent: number, name: Name, mode: number, umask: number): Promise<Entry> {
+      return entry(ctx, await create(caller, parent, name, { mode: (mode & 0o7777) | S_IFDIR, umask }));
     },
 
     async symlink(caller: Caller, parent: number, name: Name, target: Uint8Array): Promise<Entry> {
@@ -138,6 +139,7 @@ export function namesOf(ctx: VfsContext) {
       const victim = await engine.rmdir(parent, name);
       const node = nodes.get(victim.ino);
       if (node !== undefined) node.ghost = ghostOf(victim);
+      if (victim.xattrBytes > 0) ctx.wakeReclaim();
     },
 
     async rename(
@@ -167,17 +169,23 @@ export function namesOf(ctx: VfsContext) {
       if (isDirectory(replaced.before.mode)) {
         const node = nodes.get(replaced.before.ino);
         if (node !== undefined) node.ghost = ghostOf(replaced.before);
+        if (replaced.deleted) ctx.wakeReclaim();
       } else unlinked(replaced);
     },
 
     async readlink(_caller: Caller, ino: number): Promise<Uint8Array> {
+      const row = engine.cached(ino);
+      if (row !== undefined) ctx.accessTimes.noteRead(row);
       return await engine.readlink(ino);
     },
 
     async access(caller: Caller, ino: number, mask: number): Promise<void> {
       const row = await engine.getattr(ino);
-      if ((mask & W_OK) !== 0) requireWritable(ctx);
-      requireAccess(row, caller, mask & (R_OK | W_OK | X_OK));
+      if ((mask & W_OK) !== 0) {
+        requireWritable(ctx);
+        requireNotImmutable(row);
+      }
+      requireAccess(row, caller, mask & (R_OK | W_OK | X_OK), await decidingAcl(engine, row, caller));
     },
 
     requireDirectoryAccess,

@@ -228,7 +228,7 @@ export function pathClient(vfs: Vfs, options: ClientOptions = {}): PathClient {
     return on("mkdir", path, async (walk, bytes) => {
       const last = await walk.toLastPart(bytes);
       if (last.name === null) throw new FsError("EEXIST");
-      walk.hold((await vfs.mkdir(caller, last.parent, last.name, mode & ~umask & 0o1777, umask)).attr.ino);
+      walk.hold((await vfs.mkdir(caller, last.parent, last.name, mode & 0o1777, umask)).attr.ino);
     });
   }
 

@@ -94,7 +94,7 @@ export async function openAt(
     }
     if (target === undefined) {
       try {
-        const mode = S_IFREG | (plan.mode & ~umask);
+        const mode = S_IFREG | plan.mode;
         const created = await vfs.create(caller, last.parent, last.name, mode, plan.flags, umask);
         return { ino: created.attr.ino, handle: created.handle };
       } catch (error) {

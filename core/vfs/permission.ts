@@ -3,17 +3,36 @@
  * `default_permissions`. Sources: path_resolution(7), POSIX 4.7 File Access Permissions, unlink(2), chmod(2), chown(2).
  */
 import { FsError } from "../errors.ts";
+import { type Acl, aclPermits } from "../meta/acl.ts";
 import { isDirectory, S_ISVTX } from "../meta/attr.ts";
+import type { MetaEngine } from "../meta/engine.ts";
 import type { InodeRow } from "../meta/schema.ts";
+import { XATTR_ACCESS_ACL } from "../meta/special_xattrs.ts";
 import type { Caller, SetAttr } from "./types.ts";
 
 export const R_OK = 4;
 export const W_OK = 2;
 export const X_OK = 1;
 
-/** True if the caller has all the asked rights. Root has them, but executes only what somebody may execute. */
-export function mayAccess(row: InodeRow, caller: Caller, rights: number): boolean {
+/**
+ * The access ACL that decides what this caller may, null where the permission bits do: for root and the owner always. As
+ * in Linux (acl_permission_check in fs/namei.c) the bits also decide where the group class has no rights at all.
+ */
+export function decidingAcl(
+  engine: Pick<MetaEngine, "accessAcl">,
+  row: InodeRow,
+  caller: Caller,
+): Acl | null | Promise<Acl | null> {
+  if ((row.xattrKinds & XATTR_ACCESS_ACL) === 0) return null;
+  if (caller.uid === 0 || caller.uid === row.uid || (row.mode & 0o070) === 0) return null;
+  return engine.accessAcl(row);
+}
+
+/** True if the caller has all the asked rights. Root has them, but executes only what somebody may execute. `acl`: what
+ *  `decidingAcl` gave. */
+export function mayAccess(row: InodeRow, caller: Caller, rights: number, acl: Acl | null): boolean {
   if (caller.uid === 0) return (rights & X_OK) === 0 || isDirectory(row.mode) || (row.mode & 0o111) !== 0;
+  if (acl !== null) return aclPermits(acl, row, caller.uid, (gid) => gid === caller.gid, rights);
   let granted = row.mode & 7;
   if (caller.uid === row.uid) granted = (row.mode >> 6) & 7;
   else if (caller.gid === row.gid) granted = (row.mode >> 3) & 7;
@@ -21,8 +40,8 @@ export function mayAccess(row: InodeRow, caller: Caller, rights: number): boolea
 }
 
 /** Throws EACCES unless the caller has all the asked rights. */
-export function requireAccess(row: InodeRow, caller: Caller, rights: number): void {
-  if (!mayAccess(row, caller, rights)) throw new FsError("EACCES");
+export function requireAccess(row: InodeRow, caller: Caller, rights: number, acl: Acl | null): void {
+  if (!mayAccess(row, caller, rights, acl)) throw new FsError("EACCES");
 }
 
 /** Throws EPERM where the sticky bit keeps the caller from removing or renaming an entry. */
@@ -32,7 +51,7 @@ export function requireNotSticky(directory: InodeRow, file: InodeRow, caller: Ca
 }
 
 /** Throws EPERM or EACCES where the caller may not make this change. */
-export function requireMayChange(row: InodeRow, caller: Caller, change: SetAttr): void {
+export function requireMayChange(row: InodeRow, caller: Caller, change: SetAttr, acl: Acl | null): void {
   if (caller.uid === 0) return;
   const isOwner = caller.uid === row.uid;
   if (change.mode !== undefined && !isOwner) throw new FsError("EPERM");
@@ -44,5 +63,5 @@ export function requireMayChange(row: InodeRow, caller: Caller, change: SetAttr)
   const setsTime = (change.atime !== undefined && change.atime !== "now") ||
     (change.mtime !== undefined && change.mtime !== "now");
   if (setsTime && !isOwner) throw new FsError("EPERM");
-  if (setsNow && !isOwner) requireAccess(row, caller, W_OK);
+  if (setsNow && !isOwner) requireAccess(row, caller, W_OK, acl);
 }

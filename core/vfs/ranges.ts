@@ -8,6 +8,7 @@ import { FsError } from "../errors.ts";
 import { CHUNK_BYTES, FILE_BYTES_MAX } from "../limits.ts";
 import { S_ISGID, S_ISUID } from "../meta/attr.ts";
 import type { InodeRow } from "../meta/schema.ts";
+import { XATTR_CAPABILITY } from "../meta/special_xattrs.ts";
 import { requireWritable, type VfsContext } from "./context.ts";
 import {
   type Caller,
@@ -36,11 +37,13 @@ export function rangesOf(ctx: VfsContext) {
     if (node !== undefined) node.contentSeq = -1;
   }
 
-  /** A write by whom the kernel says so takes set-user-ID and set-group-ID away. */
+  /** A write takes capabilities away, and one that is not root's set-user-ID and set-group-ID. */
   async function killSuidGid(caller: Caller, ino: number): Promise<void> {
-    if (caller.uid === 0) return;
-    const { mode } = await engine.getattr(ino);
-    if ((mode & (S_ISUID | S_ISGID)) !== 0) await engine.setattr(ino, { killSuidGid: true });
+    const { mode, xattrKinds } = await engine.getattr(ino);
+    const kills = caller.uid !== 0 && (mode & (S_ISUID | S_ISGID)) !== 0;
+    if (kills || (xattrKinds & XATTR_CAPABILITY) !== 0) {
+      await engine.setattr(ino, { killSuidGid: kills, killCapability: true });
+    }
   }
 
   /** Offset of the first byte at or after `offset` that is data (or a hole); null if there is none before `length`. */

@@ -130,6 +130,17 @@ export interface FileLock {
   readonly owner: string;
 }
 
+/** setxattr(2) flags. */
+export const XATTR_CREATE = 1;
+export const XATTR_REPLACE = 2;
+
+export interface SetXattrFlags {
+  /** XATTR_CREATE, XATTR_REPLACE. */
+  readonly flags?: number;
+  /** An access ACL takes the set-group-ID bit away: the caller is neither in the file's group nor privileged. */
+  readonly killSgid?: boolean;
+}
+
 /** rename(2) flags. */
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
@@ -147,7 +158,8 @@ export interface Vfs {
   getattr(caller: Caller, ino: number, handle: number): MaybePromise<AttrReply>;
   setattr(caller: Caller, ino: number, change: SetAttr): MaybePromise<AttrReply>;
   readlink(caller: Caller, ino: number): MaybePromise<Uint8Array>;
-  /** `mode` has type bits and permissions; `umask` is already applied unless the volume has default ACLs. */
+  /** `mode` has type bits and permissions; the permissions in `umask` are left out, here and in the other calls that make
+   *  files, unless the directory has a default ACL, which then decides: umask(2). */
   mknod(
     caller: Caller,
     parent: number,
@@ -179,7 +191,13 @@ export interface Vfs {
   ): MaybePromise<Entry & Opened>;
   /** `killSuidGid`: with O_TRUNC, clear setuid/setgid as for a write by an unprivileged user. */
   /** O_TMPFILE: a regular file without a name in the file system of `parent`. */
-  tmpfile(caller: Caller, parent: number, mode: number, flags: number): MaybePromise<Entry & Opened>;
+  tmpfile(
+    caller: Caller,
+    parent: number,
+    mode: number,
+    flags: number,
+    umask: number,
+  ): MaybePromise<Entry & Opened>;
   open(caller: Caller, ino: number, flags: number, killSuidGid?: boolean): MaybePromise<Opened>;
   /** Fills `into` from `offset`; the number of bytes read, less than asked only at end of file. */
   read(caller: Caller, ino: number, handle: number, offset: number, into: Uint8Array): MaybePromise<number>;
@@ -247,6 +265,23 @@ export interface Vfs {
   releasedir(ino: number, handle: number): MaybePromise<void>;
   fsyncdir(caller: Caller, ino: number, handle: number, dataOnly: boolean): MaybePromise<void>;
   statfs(caller: Caller, ino: number): MaybePromise<StatFs>;
+  /** The value of an extended attribute. ENODATA if there is none, ENOTSUP outside the namespaces. */
+  getxattr(caller: Caller, ino: number, name: Uint8Array): MaybePromise<Uint8Array>;
+  /** `value` is copied. EEXIST and ENODATA as `flags` ask, E2BIG, ENOSPC, EPERM for immutable and append-only files. */
+  setxattr(
+    caller: Caller,
+    ino: number,
+    name: Uint8Array,
+    value: Uint8Array,
+    flags?: SetXattrFlags,
+  ): MaybePromise<void>;
+  /** The names that the caller may see. */
+  listxattr(caller: Caller, ino: number): MaybePromise<readonly Uint8Array[]>;
+  removexattr(caller: Caller, ino: number, name: Uint8Array): MaybePromise<void>;
+  /** Inode flags: bits of FS_IOC_GETFLAGS. ENOTTY for what is neither a file nor a directory. */
+  getFlags(caller: Caller, ino: number): MaybePromise<number>;
+  /** Sets the flags within `mask` (all, if not given). ENOTSUP for flags that are not kept here. */
+  setFlags(caller: Caller, ino: number, flags: number, mask?: number): MaybePromise<void>;
   /** access(2) with `mask` of R_OK 4, W_OK 2, X_OK 1; EACCES or nothing. */
   access(caller: Caller, ino: number, mask: number): MaybePromise<void>;
 }

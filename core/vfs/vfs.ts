@@ -4,16 +4,19 @@
  */
 import { FsError } from "../errors.ts";
 import { isDirectory } from "../meta/attr.ts";
+import { AccessTimes } from "./atime.ts";
 import type { VfsContext } from "./context.ts";
 import { DirectoryStream } from "./directory_stream.ts";
 import { filesOf } from "./files.ts";
 import { Handles } from "./handles.ts";
+import { inodeFlagsOf } from "./inode_flags.ts";
 import { locksOf } from "./locks.ts";
 import { namesOf } from "./names.ts";
 import { Nodes } from "./nodes.ts";
 import { R_OK } from "./permission.ts";
 import { rangesOf } from "./ranges.ts";
 import type { Caller, DirSink, Opened, StatFs, Vfs } from "./types.ts";
+import { xattrsOf } from "./xattrs.ts";
 
 /** Shown as free where nothing limits the volume. */
 const UNLIMITED_BYTES = 2 ** 50;
@@ -24,8 +27,9 @@ export interface VfsWithClose extends Vfs {
   close(): Promise<void>;
 }
 
-export function createVfs(parts: Omit<VfsContext, "nodes" | "handles">): VfsWithClose {
-  const ctx: VfsContext = { ...parts, nodes: new Nodes(), handles: new Handles() };
+export function createVfs(parts: Omit<VfsContext, "nodes" | "handles" | "accessTimes">): VfsWithClose {
+  const accessTimes = new AccessTimes(parts.engine, parts.env, parts.options.atime);
+  const ctx: VfsContext = { ...parts, nodes: new Nodes(), handles: new Handles(), accessTimes };
   const { engine, nodes, handles } = ctx;
   const { create, requireDirectoryAccess, ...names } = namesOf(ctx);
   const { endOwner, endHandle, ...locks } = locksOf(ctx);
@@ -39,6 +43,8 @@ export function createVfs(parts: Omit<VfsContext, "nodes" | "handles">): VfsWith
     ...names,
     ...files,
     ...rangesOf(ctx),
+    ...xattrsOf(ctx),
+    ...inodeFlagsOf(ctx),
     ...locks,
 
     forget: (ino, count) => nodes.forget(ino, count),
