@@ -38,6 +38,9 @@ export const Opcode = {
   READDIR: 28,
   RELEASEDIR: 29,
   FSYNCDIR: 30,
+  GETLK: 31,
+  SETLK: 32,
+  SETLKW: 33,
   ACCESS: 34,
   CREATE: 35,
   INTERRUPT: 36,
@@ -55,9 +58,11 @@ export const Opcode = {
 /** INIT flags, bits 0 to 31 (fuse_init_in.flags). */
 export const InitFlag = {
   ASYNC_READ: 1 << 0,
+  POSIX_LOCKS: 1 << 1,
   ATOMIC_O_TRUNC: 1 << 3,
   BIG_WRITES: 1 << 5,
   DONT_MASK: 1 << 6,
+  FLOCK_LOCKS: 1 << 10,
   AUTO_INVAL_DATA: 1 << 12,
   DO_READDIRPLUS: 1 << 13,
   READDIRPLUS_AUTO: 1 << 14,
@@ -233,6 +238,7 @@ export const WRITE_OUT_BYTES = 8;
 export const RELEASE_IN_BYTES = 24;
 export const FLUSH_IN_BYTES = 24;
 export const FSYNC_IN_BYTES = 16;
+export const FlushIn = { fh: 0, lockOwner: 16 } as const;
 export const FsyncIn = { fh: 0, flags: 8 } as const;
 export const FUSE_FSYNC_FDATASYNC = 1 << 0;
 
@@ -256,6 +262,18 @@ export const CopyFileRangeIn = {
   len: 40,
   flags: 48,
 } as const;
+
+/** struct fuse_lk_in and fuse_lk_out; the second is the struct fuse_file_lock at `lk` of the first. */
+export const LK_IN_BYTES = 48;
+export const LK_OUT_BYTES = 24;
+export const LkIn = { fh: 0, owner: 8, lk: 16, flags: 40 } as const;
+export const FileLockField = { start: 0, end: 8, type: 16, pid: 20 } as const;
+/** The lock is a flock(2). */
+export const FUSE_LK_FLOCK = 1 << 0;
+/** fcntl.h; also the types of flocks. */
+export const F_RDLCK = 0;
+export const F_WRLCK = 1;
+export const F_UNLCK = 2;
 
 /** struct fuse_access_in */
 export const ACCESS_IN_BYTES = 8;

@@ -4,7 +4,15 @@ import type { Opened } from "../core/vfs/types.ts";
 import * as abi from "./abi.ts";
 import { direntWriter, forEachReference, type IoBuffer, set64 } from "./codec.ts";
 import type { ServerContext } from "./context.ts";
-import { BODY, handleOf, isDataOnly, openReply, type Operation, takeReply } from "./operation.ts";
+import {
+  BODY,
+  handleOf,
+  isDataOnly,
+  lockOwnerAt,
+  openReply,
+  type Operation,
+  takeReply,
+} from "./operation.ts";
 
 export const open: Operation<Opened> = {
   name: "OPEN",
@@ -60,7 +68,8 @@ export const write: Operation<number> = {
 export const flush: Operation<void> = {
   name: "FLUSH",
   bodyBytes: abi.FLUSH_IN_BYTES,
-  run: (ctx, request) => ctx.vfs.flush(request, request.ino, handleOf(request)),
+  run: (ctx, request) =>
+    ctx.vfs.flush(request, request.ino, handleOf(request), lockOwnerAt(request, abi.FlushIn.lockOwner)),
 };
 
 export const fsync: Operation<void> = {

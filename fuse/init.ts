@@ -37,13 +37,15 @@ export interface InitOffer {
  * - HANDLE_KILLPRIV_V2: the server clears setuid and setgid when a request says so; else every write asks for xattrs first.
  * - AUTO_INVAL_DATA: cached pages go when mtime or size changed, so another client's write is seen.
  * - ATOMIC_O_TRUNC: open truncates itself instead of a SETATTR before it.
+ * - POSIX_LOCKS, FLOCK_LOCKS: locks are asked for here, so that they hold on all clients, and not kept in this kernel.
  * - PARALLEL_DIROPS, ASYNC_READ, ASYNC_DIO: several requests at once in one directory or file.
  * - CACHE_SYMLINKS: targets never change. ABORT_ERROR: an aborted connection can be told from an unmounted one.
  * - HAS_EXPIRE_ONLY: names can be made to expire without being unhashed. DIRECT_IO_ALLOW_MMAP: mmap of O_DIRECT files.
  * Not taken: WRITEBACK_CACHE (the kernel would ignore changes of size that other clients made) and DONT_MASK (the kernel
  * applies the umask).
  */
-const WANTED = InitFlag.ASYNC_READ | InitFlag.ATOMIC_O_TRUNC | InitFlag.BIG_WRITES |
+const WANTED = InitFlag.ASYNC_READ | InitFlag.POSIX_LOCKS | InitFlag.FLOCK_LOCKS | InitFlag.ATOMIC_O_TRUNC |
+  InitFlag.BIG_WRITES |
   InitFlag.AUTO_INVAL_DATA | InitFlag.ASYNC_DIO | InitFlag.PARALLEL_DIROPS | InitFlag.ABORT_ERROR |
   InitFlag.MAX_PAGES | InitFlag.CACHE_SYMLINKS | InitFlag.HANDLE_KILLPRIV_V2 | InitFlag.INIT_EXT;
 const WANTED2 = InitFlag2.HAS_EXPIRE_ONLY | InitFlag2.DIRECT_IO_ALLOW_MMAP;

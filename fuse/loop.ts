@@ -174,6 +174,8 @@ export function runLoop(options: LoopOptions): RequestLoop {
       return "stopped";
     } finally {
       buffers.give(buffer);
+      // Nobody is left who could unlock.
+      server.interruptWaiting();
       await server.idle();
       await polling;
     }

@@ -4,6 +4,7 @@
  */
 import { Opcode, RENAME2_IN_BYTES, RENAME_IN_BYTES } from "./abi.ts";
 import * as files from "./file_operations.ts";
+import * as locks from "./lock_operations.ts";
 import * as names from "./name_operations.ts";
 import type { Operation } from "./operation.ts";
 import * as session from "./session_operations.ts";
@@ -34,6 +35,9 @@ export const operations: readonly (Operation<unknown> | undefined)[] = table([
   [Opcode.READDIR, files.readdirOperation("READDIR", false)],
   [Opcode.RELEASEDIR, files.releasedir],
   [Opcode.FSYNCDIR, files.fsyncdir],
+  [Opcode.GETLK, locks.getlk],
+  [Opcode.SETLK, locks.setlkOperation("SETLK", false)],
+  [Opcode.SETLKW, locks.setlkOperation("SETLKW", true)],
   [Opcode.ACCESS, names.access],
   [Opcode.CREATE, names.create],
   [Opcode.TMPFILE, names.tmpfile],

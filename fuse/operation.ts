@@ -12,6 +12,8 @@ export interface Operation<R> {
   readonly bodyBytes: number;
   /** `errors`: nothing is sent when it succeeds; `never`: nothing at all. Default: always. */
   readonly replies?: "errors" | "never";
+  /** It may take as long as other processes like: it does not count among the requests in flight. */
+  readonly waits?: true;
   /** The request's bytes are in use until the result settles. */
   readonly holdsRequest?: true;
   /** Decodes and calls. Must not read the body after its first await, except with `holdsRequest`. */
@@ -47,6 +49,11 @@ export function handleOf(request: FuseRequest): number {
 
 export function isDataOnly(request: FuseRequest): boolean {
   return (request.u32(abi.FsyncIn.flags) & abi.FUSE_FSYNC_FDATASYNC) !== 0;
+}
+
+/** The kernel's name for who holds record locks: all 64 bits, as text. */
+export function lockOwnerAt(request: FuseRequest, offset: number): string {
+  return `${request.u32(offset + 4).toString(36)}.${request.u32(offset).toString(36)}`;
 }
 
 /** A reply buffer of the request's own: it may be filled over several awaits. The server gives it back. */

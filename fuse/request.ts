@@ -99,3 +99,10 @@ export class FuseRequest implements Caller {
     throw new MalformedRequest("a string without its NUL");
   }
 }
+
+/** The caller got a signal, or is gone: an operation that can end early does. */
+export function interruptRequest(request: FuseRequest): void {
+  if (request.interrupted) return;
+  request.interrupted = true;
+  request.onInterrupt?.();
+}

@@ -22,7 +22,7 @@ import type { Negotiated } from "./init.ts";
 import { limitedLog } from "./log_limit.ts";
 import { operations } from "./opcode_table.ts";
 import type { Operation } from "./operation.ts";
-import { FuseRequest, MalformedRequest } from "./request.ts";
+import { FuseRequest, interruptRequest, MalformedRequest } from "./request.ts";
 
 /** Enough for every reply but READ's and READDIR's: the largest is a symlink's target. */
 const SCRATCH_BYTES = 8192;
@@ -44,9 +44,11 @@ export interface FuseServer {
   /** Answers the request in the first `length` bytes, now or later. A promise: the buffer is in use until it settles
    *  (it never rejects). */
   handle(request: IoBuffer, length: number): Promise<void> | undefined;
-  /** Requests that are not answered yet. */
+  /** Requests that are not answered yet, but for those that wait for other processes. */
   readonly inFlight: number;
-  /** Resolves when none are. */
+  /** Ends what waits for other processes, with EINTR. */
+  interruptWaiting(): void;
+  /** Resolves when every request is answered, those that wait included. */
   idle(): Promise<void>;
   /** Request and reply buffers, shared with the loop so that one bound covers both. */
   readonly buffers: BufferPool;
@@ -59,6 +61,7 @@ export function createFuseServer({ vfs, env, options, reply, onSettled }: FuseSe
   const buffers = createBufferPool(settings.maxWriteBytes);
   const scratch = ioBuffer(new Uint8Array(SCRATCH_BYTES));
   const inFlight = new Map<number, FuseRequest>();
+  const waiting = new Set<FuseRequest>();
   const log = limitedLog(env);
   const negotiated = Promise.withResolvers<Negotiated>();
   // Whoever waits for it sees the rejection; nobody has to.
@@ -99,15 +102,18 @@ export function createFuseServer({ vfs, env, options, reply, onSettled }: FuseSe
         return undefined;
       }
       inFlight.set(request.unique, request);
+      if (operation.waits) waiting.add(request);
       const settled = result.then(
         (value) => {
           inFlight.delete(request.unique);
+          if (operation.waits) waiting.delete(request);
           if (own !== undefined) buffers.give(own);
           succeed(operation, request, value);
           afterSettled();
         },
         (error) => {
           inFlight.delete(request.unique);
+          if (operation.waits) waiting.delete(request);
           if (own !== undefined) buffers.give(own);
           fail(operation, request, error);
           afterSettled();
@@ -202,7 +208,10 @@ export function createFuseServer({ vfs, env, options, reply, onSettled }: FuseSe
   return {
     handle,
     get inFlight() {
-      return inFlight.size;
+      return inFlight.size - waiting.size;
+    },
+    interruptWaiting() {
+      for (const request of waiting) interruptRequest(request);
     },
     idle: () => inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => idleWaiters.push(resolve)),
     buffers,

@@ -5,7 +5,7 @@ import * as abi from "./abi.ts";
 import { putStatFs } from "./codec.ts";
 import { negotiate, type Negotiated, putInit } from "./init.ts";
 import { BODY, type Operation } from "./operation.ts";
-import { MalformedRequest } from "./request.ts";
+import { interruptRequest, MalformedRequest } from "./request.ts";
 
 export const init: Operation<Negotiated | null> = {
   name: "INIT",
@@ -57,9 +57,7 @@ export const interrupt: Operation<void> = {
   run(ctx, request) {
     const target = ctx.inFlight.get(request.u64(0));
     if (target === undefined) throw new FsError("EAGAIN");
-    if (target.interrupted) return;
-    target.interrupted = true;
-    target.onInterrupt?.();
+    interruptRequest(target);
   },
 };
 

@@ -1,0 +1,79 @@
+/** flock(2) and record locks. */
+import { FsError } from "../core/errors.ts";
+import { FILE_BYTES_MAX } from "../core/limits.ts";
+import type { FileLock, LockKind } from "../core/vfs/types.ts";
+import * as abi from "./abi.ts";
+import { set64 } from "./codec.ts";
+import { BODY, handleOf, lockOwnerAt, type Operation } from "./operation.ts";
+import type { FuseRequest } from "./request.ts";
+
+const f = abi.FileLockField;
+
+/** The kernel's `end` of a lock that reaches to the end of file is OFFSET_MAX, 2^63-1. */
+function lockOf(request: FuseRequest): FileLock {
+  const { lk } = abi.LkIn;
+  return {
+    type: kindOf(request),
+    start: request.u64(lk + f.start),
+    end: Math.min(request.u64(lk + f.end), FILE_BYTES_MAX),
+    pid: request.u32(lk + f.pid),
+    owner: lockOwnerAt(request, abi.LkIn.owner),
+  };
+}
+
+function kindOf(request: FuseRequest): LockKind {
+  switch (request.u32(abi.LkIn.lk + f.type)) {
+    case abi.F_RDLCK:
+      return "read";
+    case abi.F_WRLCK:
+      return "write";
+    case abi.F_UNLCK:
+      return "unlock";
+    default:
+      throw new FsError("EINVAL");
+  }
+}
+
+export const getlk: Operation<FileLock> = {
+  name: "GETLK",
+  bodyBytes: abi.LK_IN_BYTES,
+  run(ctx, request) {
+    const lock = lockOf(request);
+    // Nobody can have locked what no file can have.
+    if (lock.start > FILE_BYTES_MAX) return { ...lock, type: "unlock" };
+    return ctx.vfs.getlk(request, request.ino, handleOf(request), lock);
+  },
+  encode(_, { view }, { start, end, type, pid }) {
+    set64(view, BODY + f.start, start);
+    if (end < FILE_BYTES_MAX) set64(view, BODY + f.end, end);
+    else {
+      view.setUint32(BODY + f.end, 0xffff_ffff, true);
+      view.setUint32(BODY + f.end + 4, 0x7fff_ffff, true);
+    }
+    const number = type === "read" ? abi.F_RDLCK : type === "write" ? abi.F_WRLCK : abi.F_UNLCK;
+    view.setUint32(BODY + f.type, number, true);
+    view.setUint32(BODY + f.pid, pid, true);
+    return abi.LK_OUT_BYTES;
+  },
+};
+
+export function setlkOperation(name: string, wait: boolean): Operation<void> {
+  const options = { wait };
+  return {
+    name,
+    bodyBytes: abi.LK_IN_BYTES,
+    ...(wait ? { waits: true } as const : {}),
+    run(ctx, request) {
+      const handle = handleOf(request);
+      if (request.u32(abi.LkIn.flags) & abi.FUSE_LK_FLOCK) {
+        return ctx.vfs.flock(request, request.ino, handle, kindOf(request), options);
+      }
+      const lock = lockOf(request);
+      if (lock.start > FILE_BYTES_MAX) {
+        if (lock.type === "unlock") return;
+        throw new FsError("EOVERFLOW");
+      }
+      return ctx.vfs.setlk(request, request.ino, handle, lock, options);
+    },
+  };
+}
