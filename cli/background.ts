@@ -8,6 +8,7 @@ import { ExitCode } from "./exit_code.ts";
 import { dirname } from "./paths.ts";
 import type { Failure } from "./report.ts";
 import { selfInvocation } from "./self.ts";
+import { takeStopSignals } from "./stop_signals.ts";
 
 /** Set for the child only. */
 const CHILD_VARIABLE = "SLAYERFS_BACKGROUND_CHILD";
@@ -60,7 +61,10 @@ export async function startInBackground(args: readonly string[], logPath: string
     stderr: "inherit",
     detached: true,
   }).spawn();
-  const report = await firstReport(child.stdout);
+  // Whoever stops waiting does not want the mount either. The child is in a session of its own and hears nothing of Ctrl-C.
+  const signals = takeStopSignals();
+  signals.next().then(() => child.kill("SIGTERM"));
+  const report = await firstReport(child.stdout).finally(signals.release);
   if (report?.ready === true) {
     child.unref();
     return child.pid;

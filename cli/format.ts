@@ -157,6 +157,11 @@ function printFormatted(format: VolumeFormat, created: boolean, shownUrl: string
     ["data", format.bucket],
     ["block size", formatBytes(format.blockBytes)],
   ], "  ");
+  if (format.storage === "memory") {
+    printLine(
+      "Its data lives in the memory of the process that opens it, and is gone with it: for tests only.",
+    );
+  }
   printLine(`Mount it with: ${selfCommand()} mount ${shownUrl} MOUNTPOINT`);
 }
 
