@@ -30,7 +30,8 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-function buildProgram(): Command {
+/** All commands with their flags. */
+export function buildProgram(): Command {
   const program = new Command("slayerfs")
     .description("A distributed POSIX file system: data in object storage, metadata in a database.")
     .version(version, "-V, --version", "print the version number")
