@@ -137,7 +137,7 @@ function attach(
   settings: ServerOptions,
 ): void {
   const { readOnly = false, allowOther = true, defaultPermissions = true } = options;
-  const { nodev = true, nosuid = true, noexec = false } = options;
+  const { nodev = false, nosuid = false, noexec = false } = options;
   const flags = (readOnly ? MS_RDONLY : 0) | (nodev ? MS_NODEV : 0) | (nosuid ? MS_NOSUID : 0) |
     (noexec ? MS_NOEXEC : 0);
   const data = [

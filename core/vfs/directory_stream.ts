@@ -54,7 +54,9 @@ export class DirectoryStream {
       for (let i = place - pageIndex * PAGE_ENTRIES; i < this.page.length; i++, place++) {
         const entry = this.page[i] as PageEntry;
         const attr = plus ? this.confirmed(entry) : null;
-        if (!sink(entry.name, entry.ino, entry.mode, DOTS + place + 1, attr)) return;
+        const ttlMs = attr === null ? 0 : this.ctx.engine.freshMs(entry.ino);
+        const entryTtlMs = Math.min(ttlMs, this.ctx.engine.options.entryTtlMs);
+        if (!sink(entry.name, entry.ino, entry.mode, DOTS + place + 1, attr, entryTtlMs, ttlMs)) return;
         if (attr !== null) this.ctx.nodes.addLookup(entry.ino);
       }
       if (this.page.length < PAGE_ENTRIES) return;
