@@ -253,6 +253,24 @@ Deno.test("a silent store: EIO after the deadline, and nothing is written to the
   sameBytes(await readWith(world, data, 0, 100 * KIB), body);
 });
 
+Deno.test("a read that failed by one of its blocks gets nothing from the others any more", async () => {
+  const world = createDataWorld(18);
+  const data = await storeFile(world, bytes(128 * KIB, 1));
+  await world.store.damage(`${PREFIX}chunks/0/0/1_1_65536`, 1);
+  const get = world.store.get;
+  world.store.get = async (key, range, place) => {
+    if (key.includes("/1_0_")) await world.env.sleep(1000);
+    return get(key, range, place);
+  };
+  const into = new Uint8Array(128 * KIB);
+  const answer = data.read(INO, 0, into.length, into);
+  await rejects(world.env.run(Promise.resolve(answer)), isErrno("EIO"));
+  ok(world.env.monotonicMs() < 1000, "nobody waits for what does not help");
+  into.fill(0x5a);
+  await world.env.advance(2000);
+  ok(into.every((byte) => byte === 0x5a));
+});
+
 Deno.test("a list that was asked for before a commit and comes after it does not hide the committed bytes", async () => {
   const world = createDataWorld(11);
   const { env, log, data } = world;
