@@ -35,9 +35,9 @@ export interface FuseMountOptions extends Partial<ServerOptions> {
   readonly allowOther?: boolean;
   /** The kernel checks permissions by mode and owner. Default true. */
   readonly defaultPermissions?: boolean;
-  /** Device files mean nothing here. Default true. */
+  /** Device files mean nothing here. */
   readonly nodev?: boolean;
-  /** Set-user-id bits mean nothing here. Default true. */
+  /** Set-user-id bits mean nothing here. */
   readonly nosuid?: boolean;
   readonly noexec?: boolean;
 }
