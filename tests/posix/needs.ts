@@ -25,6 +25,7 @@ export type Need =
   | "exchange"
   | "fallocate"
   | "inode flags"
+  | "large xattr"
   | "pipe times"
   | "relatime"
   | "seek hole"
@@ -51,6 +52,7 @@ const probes: Readonly<Record<Need, (file: string, fd: number) => boolean>> = {
     const got = ioctlWord(fd, FS_IOC.GETFLAGS);
     return got.result >= 0 && ioctlWord(fd, FS_IOC.SETFLAGS, got.word).result >= 0;
   },
+  "large xattr": (file) => setxattr(file, "user.probe", new Uint8Array(65536)) >= 0,
   // FUSE leaves the times of a fifo's inode alone: the kernel moves the bytes and never asks the server.
   "pipe times": (file) => {
     const found = statfs(file);

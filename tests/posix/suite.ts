@@ -3,6 +3,7 @@ import type { Case } from "./harness.ts";
 import { cases as chmod } from "./cases/chmod.ts";
 import { cases as chown } from "./cases/chown.ts";
 import { cases as create } from "./cases/create.ts";
+import { cases as inodeFlags } from "./cases/inode_flags.ts";
 import { cases as io } from "./cases/io.ts";
 import { cases as link } from "./cases/link.ts";
 import { cases as mmap } from "./cases/mmap.ts";
@@ -16,11 +17,13 @@ import { cases as symlink } from "./cases/symlink.ts";
 import { cases as truncate } from "./cases/truncate.ts";
 import { cases as unlink } from "./cases/unlink.ts";
 import { cases as utimensat } from "./cases/utimensat.ts";
+import { cases as xattr } from "./cases/xattr.ts";
 
 export const suite: readonly Case[] = [
   ...chmod,
   ...chown,
   ...create,
+  ...inodeFlags,
   ...io,
   ...link,
   ...mmap,
@@ -34,4 +37,5 @@ export const suite: readonly Case[] = [
   ...truncate,
   ...unlink,
   ...utimensat,
+  ...xattr,
 ];
