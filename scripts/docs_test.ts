@@ -1,5 +1,6 @@
 /** What the documents list is all there is, and what they show works as shown. */
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { ExitCode } from "../cli/exit_code.ts";
 import { buildProgram } from "../cli/program.ts";
 import { tableNames } from "../core/meta/schema.ts";
@@ -38,9 +39,23 @@ Deno.test("docs: every task that the README names exists", async () => {
   deepStrictEqual(named.filter((name) => !Object.hasOwn(project.tasks, name)), []);
 });
 
-Deno.test("docs: the README's example of the library is the one of mod.ts", async () => {
+Deno.test("docs: the README's example of the library is the one of mod.ts, and runs", async () => {
   const example = /```ts\n([\s\S]*?)```/.exec(await read("README.md"))?.[1] ?? "";
   const commented = example.split("\n").map((line) => ` * ${line}`.trimEnd()).join("\n").replace(/ \*$/, "");
   strictEqual(example.includes("createMemoryVolume"), true);
   strictEqual((await read("mod.ts")).includes(commented), true);
+
+  const path = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(path, example.replace("./mod.ts", new URL("../mod.ts", import.meta.url).href));
+    const config = fileURLToPath(new URL("../deno.json", import.meta.url));
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--allow-all", "--check", "--config", config, path],
+    }).output();
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    strictEqual(text(stdout), "hello\n\n", text(stderr));
+    strictEqual(code, 0);
+  } finally {
+    await Deno.remove(path);
+  }
 });
