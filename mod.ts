@@ -151,7 +151,8 @@ async function assembled(
   });
   const files = pathClient(volume.vfs, options);
   let closed: Promise<void> | undefined;
-  const close = () => closed ??= closeAll([files.close, volume.close, () => objects.close(), () => meta.close()]);
+  const close = () =>
+    closed ??= closeAll([files.close, volume.close, () => objects.close(), () => meta.close()]);
   return {
     ...files,
     format,

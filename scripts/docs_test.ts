@@ -50,7 +50,7 @@ Deno.test("docs: the README's example of the library is the one of mod.ts, and r
     await Deno.writeTextFile(path, example.replace("./mod.ts", new URL("../mod.ts", import.meta.url).href));
     const config = fileURLToPath(new URL("../deno.json", import.meta.url));
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--allow-all", "--check", "--config", config, path],
+      args: ["run", "--allow-all", "--no-check", "--config", config, path],
     }).output();
     const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
     strictEqual(text(stdout), "hello\n\n", text(stderr));
