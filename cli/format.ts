@@ -21,6 +21,7 @@ interface FormatFlags {
   readonly blockSize: number;
   readonly capacity: number;
   readonly inodes: number;
+  readonly acl: boolean;
   readonly json?: true;
 }
 
@@ -64,6 +65,7 @@ export function addFormat(program: Command): void {
       defaultValue: 0,
       defaultText: "0: no limit",
     }))
+    .addOption(switchFlag("--no-acl", "without POSIX access control lists"))
     .addOption(switchFlag("--json", "print the settings as JSON"))
     .addHelpText("after", () => {
       const self = selfCommand();
@@ -80,6 +82,7 @@ async function format(metaUrl: string, name: string, flags: FormatFlags): Promis
     blockBytes: flags.blockSize,
     capacityBytes: flags.capacity,
     inodesMax: flags.inodes,
+    acl: flags.acl,
   });
   if (flags.json === true) printJson({ created: made.created, format: made.format });
   else printFormatted(made.format, made.created, made.shownUrl);
@@ -101,7 +104,7 @@ export async function makeVolume(
   metaUrl: string,
   name: string,
   bucket: string,
-  limits: Pick<FormatSettings, "blockBytes" | "capacityBytes" | "inodesMax"> = {},
+  limits: Pick<FormatSettings, "blockBytes" | "capacityBytes" | "inodesMax" | "acl"> = {},
 ): Promise<MadeVolume> {
   const env = systemEnv("warn");
   const settings = { name, storage: schemeOf(bucket) ?? "file", bucket, ...limits };

@@ -121,6 +121,7 @@ async function serveVolume(
         mountPoint: settings.mountPoint,
         fsName: settings.fsName ?? `slayerfs:${volume.format.name}`,
         readOnly: settings.readOnly,
+        posixAcl: volume.format.acl,
       },
       volume.vfs,
       env,

@@ -32,6 +32,10 @@ export const Opcode = {
   STATFS: 17,
   RELEASE: 18,
   FSYNC: 20,
+  SETXATTR: 21,
+  GETXATTR: 22,
+  LISTXATTR: 23,
+  REMOVEXATTR: 24,
   FLUSH: 25,
   INIT: 26,
   OPENDIR: 27,
@@ -45,6 +49,7 @@ export const Opcode = {
   CREATE: 35,
   INTERRUPT: 36,
   DESTROY: 38,
+  IOCTL: 39,
   BATCH_FORGET: 42,
   FALLOCATE: 43,
   READDIRPLUS: 44,
@@ -63,6 +68,7 @@ export const InitFlag = {
   BIG_WRITES: 1 << 5,
   DONT_MASK: 1 << 6,
   FLOCK_LOCKS: 1 << 10,
+  HAS_IOCTL_DIR: 1 << 11,
   AUTO_INVAL_DATA: 1 << 12,
   DO_READDIRPLUS: 1 << 13,
   READDIRPLUS_AUTO: 1 << 14,
@@ -74,6 +80,7 @@ export const InitFlag = {
   MAX_PAGES: 1 << 22,
   CACHE_SYMLINKS: 1 << 23,
   HANDLE_KILLPRIV_V2: 1 << 28,
+  SETXATTR_EXT: 1 << 29,
   INIT_EXT: 1 << 30,
 } as const;
 
@@ -274,6 +281,30 @@ export const FUSE_LK_FLOCK = 1 << 0;
 export const F_RDLCK = 0;
 export const F_WRLCK = 1;
 export const F_UNLCK = 2;
+
+/** struct fuse_setxattr_in without and with the fields of FUSE_SETXATTR_EXT; the name and the value follow. */
+export const SETXATTR_IN_COMPAT_BYTES = 8;
+export const SETXATTR_IN_BYTES = 16;
+export const SetxattrIn = { size: 0, flags: 4, setxattrFlags: 8 } as const;
+export const FUSE_SETXATTR_ACL_KILL_SGID = 1 << 0;
+
+/** struct fuse_getxattr_in (GETXATTR, LISTXATTR) and fuse_getxattr_out, both a u32 size and padding. */
+export const GETXATTR_IN_BYTES = 8;
+export const GETXATTR_OUT_BYTES = 8;
+/** Longest value and list: linux/limits.h. */
+export const XATTR_SIZE_MAX = 64 << 10;
+
+/** struct fuse_ioctl_in, what is copied in follows; struct fuse_ioctl_out, what is copied out follows. */
+export const IOCTL_IN_BYTES = 32;
+export const IoctlIn = { fh: 0, flags: 8, cmd: 12, arg: 16, inSize: 24, outSize: 28 } as const;
+export const IOCTL_OUT_BYTES = 16;
+/** linux/fs.h, as 64-bit programs number them. */
+export const FS_IOC_GETFLAGS = 0x8008_6601;
+export const FS_IOC_SETFLAGS = 0x4008_6602;
+export const FS_IOC_FSGETXATTR = 0x801c_581f;
+export const FS_IOC_FSSETXATTR = 0x401c_5820;
+/** struct fsxattr, 28 bytes. */
+export const Fsxattr = { xflags: 0, extsize: 4, nextents: 8, projid: 12, cowextsize: 16 } as const;
 
 /** struct fuse_access_in */
 export const ACCESS_IN_BYTES = 8;

@@ -17,6 +17,7 @@ export const serverDefaults: ServerOptions = {
   maxReadAheadBytes: 1 << 20,
   readdirplus: "always",
   maxBackground: 32,
+  posixAcl: true,
   negativeTtlMs: 0,
   blksizeBytes: 64 << 10,
 };
@@ -28,6 +29,8 @@ export interface ServerContext {
   readonly buffers: BufferPool;
   /** Requests whose operation has not settled yet, by unique. */
   readonly inFlight: Map<number, FuseRequest>;
+  /** What the INIT handshake agreed on; null before it. */
+  agreed: Negotiated | null;
   /** The INIT handshake came to this; null: the kernel will send INIT once more. */
   onInit(agreed: Negotiated | null): void;
 }

@@ -13,6 +13,8 @@ export interface InitOptions {
   readonly readdirplus: ReaddirplusMode;
   /** Requests of the kernel's own (read-ahead, release) that may wait at the same time. */
   readonly maxBackground: number;
+  /** The kernel enforces POSIX ACLs. It then checks permissions by mode and owner, too, whatever the mount says. */
+  readonly posixAcl: boolean;
 }
 
 /** What both sides agreed on. */
@@ -41,13 +43,16 @@ export interface InitOffer {
  * - PARALLEL_DIROPS, ASYNC_READ, ASYNC_DIO: several requests at once in one directory or file.
  * - CACHE_SYMLINKS: targets never change. ABORT_ERROR: an aborted connection can be told from an unmounted one.
  * - HAS_EXPIRE_ONLY: names can be made to expire without being unhashed. DIRECT_IO_ALLOW_MMAP: mmap of O_DIRECT files.
- * Not taken: WRITEBACK_CACHE (the kernel would ignore changes of size that other clients made) and DONT_MASK (the kernel
- * applies the umask).
+ * - POSIX_ACL (if the volume has ACLs): the kernel reads them and decides by them. DONT_MASK: modes come with the umask
+ *   beside them, because a default ACL takes its place. SETXATTR_EXT: says when an ACL takes the set-group-ID bit away.
+ * - HAS_IOCTL_DIR: inode flags of directories.
+ * Not taken: WRITEBACK_CACHE (the kernel would ignore changes of size that other clients made).
  */
 const WANTED = InitFlag.ASYNC_READ | InitFlag.POSIX_LOCKS | InitFlag.FLOCK_LOCKS | InitFlag.ATOMIC_O_TRUNC |
   InitFlag.BIG_WRITES |
   InitFlag.AUTO_INVAL_DATA | InitFlag.ASYNC_DIO | InitFlag.PARALLEL_DIROPS | InitFlag.ABORT_ERROR |
-  InitFlag.MAX_PAGES | InitFlag.CACHE_SYMLINKS | InitFlag.HANDLE_KILLPRIV_V2 | InitFlag.INIT_EXT;
+  InitFlag.MAX_PAGES | InitFlag.CACHE_SYMLINKS | InitFlag.HANDLE_KILLPRIV_V2 | InitFlag.INIT_EXT |
+  InitFlag.DONT_MASK | InitFlag.SETXATTR_EXT | InitFlag.HAS_IOCTL_DIR;
 const WANTED2 = InitFlag2.HAS_EXPIRE_ONLY | InitFlag2.DIRECT_IO_ALLOW_MMAP;
 
 /** Null: the kernel speaks a newer major version and sends INIT again after we named ours. */
@@ -61,6 +66,7 @@ export function negotiate(offer: InitOffer, options: InitOptions): Negotiated | 
     );
   }
   let wanted = WANTED;
+  if (options.posixAcl) wanted |= InitFlag.POSIX_ACL;
   if (options.readdirplus !== "never") wanted |= InitFlag.DO_READDIRPLUS;
   if (options.readdirplus === "auto") wanted |= InitFlag.READDIRPLUS_AUTO;
   const flags = (wanted & offer.flags) >>> 0;

@@ -136,7 +136,13 @@ export const tmpfile: Operation<Entry & Opened> = {
   ...create,
   name: "TMPFILE",
   run: (ctx, request) =>
-    ctx.vfs.tmpfile(request, request.ino, request.u32(abi.CreateIn.mode), request.u32(abi.CreateIn.flags)),
+    ctx.vfs.tmpfile(
+      request,
+      request.ino,
+      request.u32(abi.CreateIn.mode),
+      request.u32(abi.CreateIn.flags),
+      request.u32(abi.CreateIn.umask),
+    ),
 };
 
 export const link: Operation<Entry> = {

@@ -8,6 +8,7 @@ import * as locks from "./lock_operations.ts";
 import * as names from "./name_operations.ts";
 import type { Operation } from "./operation.ts";
 import * as session from "./session_operations.ts";
+import * as xattrs from "./xattr_operations.ts";
 
 /** By opcode. The server hands an operation's result only to that operation's own encode and undo. */
 export const operations: readonly (Operation<unknown> | undefined)[] = table([
@@ -29,6 +30,10 @@ export const operations: readonly (Operation<unknown> | undefined)[] = table([
   [Opcode.STATFS, session.statfs],
   [Opcode.RELEASE, files.release],
   [Opcode.FSYNC, files.fsync],
+  [Opcode.SETXATTR, xattrs.setxattr],
+  [Opcode.GETXATTR, xattrs.getxattr],
+  [Opcode.LISTXATTR, xattrs.listxattr],
+  [Opcode.REMOVEXATTR, xattrs.removexattr],
   [Opcode.FLUSH, files.flush],
   [Opcode.INIT, session.init],
   [Opcode.OPENDIR, files.opendir],
@@ -43,6 +48,7 @@ export const operations: readonly (Operation<unknown> | undefined)[] = table([
   [Opcode.TMPFILE, names.tmpfile],
   [Opcode.INTERRUPT, session.interrupt],
   [Opcode.DESTROY, session.destroy],
+  [Opcode.IOCTL, xattrs.ioctl],
   [Opcode.BATCH_FORGET, session.batchForget],
   [Opcode.FALLOCATE, files.fallocate],
   [Opcode.READDIRPLUS, files.readdirOperation("READDIRPLUS", true)],

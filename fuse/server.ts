@@ -74,7 +74,9 @@ export function createFuseServer({ vfs, env, options, reply, onSettled }: FuseSe
     options: settings,
     buffers,
     inFlight,
+    agreed: null,
     onInit(agreed) {
+      context.agreed = agreed;
       if (agreed !== null) negotiated.resolve(agreed);
     },
   };

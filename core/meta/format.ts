@@ -19,6 +19,8 @@ export interface VolumeFormat {
   readonly bucket: string;
   readonly blockBytes: number;
   readonly compression: "none";
+  /** POSIX access control lists: docs/adr/0007-acl.md. */
+  readonly acl: boolean;
   /** Limits, 0 for none. */
   readonly capacityBytes: number;
   readonly inodesMax: number;
@@ -34,6 +36,8 @@ export interface FormatSettings {
   readonly blockBytes?: number;
   readonly capacityBytes?: number;
   readonly inodesMax?: number;
+  /** Default: true. */
+  readonly acl?: boolean;
   /** Permissions and owner of the root directory. */
   readonly rootMode?: number;
   readonly rootUid?: number;
@@ -73,6 +77,7 @@ export async function formatVolume(
     bucket: settings.bucket,
     blockBytes: checkBlockBytes(settings.blockBytes ?? BLOCK_BYTES_DEFAULT),
     compression: "none",
+    acl: settings.acl ?? true,
     capacityBytes: settings.capacityBytes ?? 0,
     inodesMax: settings.inodesMax ?? 0,
     createdAt: new Date(env.now().sec * 1000).toISOString(),
@@ -112,6 +117,7 @@ function requireSame(existing: VolumeFormat, wanted: VolumeFormat): VolumeFormat
     "bucket",
     "blockBytes",
     "compression",
+    "acl",
     "capacityBytes",
     "inodesMax",
   ] as const;

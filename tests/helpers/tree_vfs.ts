@@ -23,6 +23,8 @@ import {
   SEEK_DATA,
   type SetAttr,
   type Vfs,
+  XATTR_CREATE,
+  XATTR_REPLACE,
 } from "../../core/vfs/types.ts";
 
 const PAGE_BYTES = 1 << 20;
@@ -32,6 +34,7 @@ export interface TreeNode {
   /** By the name's bytes as Latin-1. */
   readonly children: Map<string, TreeNode>;
   readonly pages: Map<number, Uint8Array>;
+  readonly xattrs: Map<string, Uint8Array>;
   target: Uint8Array;
   lookups: number;
   opens: number;
@@ -82,6 +85,7 @@ export function createTreeVfs(env: Env, options: TreeVfsOptions = {}): TreeVfs {
       },
       children: new Map(),
       pages: new Map(),
+      xattrs: new Map(),
       target: new Uint8Array(0),
       lookups: 0,
       opens: 0,
@@ -199,12 +203,13 @@ export function createTreeVfs(env: Env, options: TreeVfsOptions = {}): TreeVfs {
       return { attr: row, attrTtlMs: ttlMs };
     },
     readlink: (_caller, ino) => node(ino).target,
-    mknod(caller, parent, name, mode, rdev) {
-      const made = addNew(caller, parent, name, mode);
+    mknod(caller, parent, name, mode, rdev, umask) {
+      const made = addNew(caller, parent, name, mode & ~umask);
       made.row.rdev = rdev;
       return entry(made);
     },
-    mkdir: (caller, parent, name, mode) => entry(addNew(caller, parent, name, S_IFDIR | (mode & 0o7777))),
+    mkdir: (caller, parent, name, mode, umask) =>
+      entry(addNew(caller, parent, name, S_IFDIR | (mode & 0o7777 & ~umask))),
     symlink(caller, parent, name, target) {
       const made = addNew(caller, parent, name, S_IFLNK | 0o777);
       made.target = target;
@@ -267,10 +272,10 @@ export function createTreeVfs(env: Env, options: TreeVfsOptions = {}): TreeVfs {
       touch(newParent, ["mtime", "ctime"]);
       if (replaced !== undefined) dropName(replaced);
     },
-    create(caller, parentIno, name, mode, flags) {
+    create(caller, parentIno, name, mode, flags, umask) {
       const existing = directory(parentIno).children.get(keyOf(name));
       if (existing !== undefined && (flags & O_EXCL)) fail("EEXIST");
-      const made = existing ?? addNew(caller, parentIno, name, S_IFREG | (mode & 0o7777));
+      const made = existing ?? addNew(caller, parentIno, name, S_IFREG | (mode & 0o7777 & ~umask));
       return { ...entry(made), ...openNode(made) };
     },
     open(_caller, ino, flags, kill) {
@@ -308,6 +313,22 @@ export function createTreeVfs(env: Env, options: TreeVfsOptions = {}): TreeVfs {
       if (kill) killSuidGid(target.row);
       touch(target, ["mtime", "ctime"]);
       return data.length;
+    },
+    getxattr: (_caller, ino, name) => node(ino).xattrs.get(keyOf(name)) ?? fail("ENODATA"),
+    setxattr(_caller, ino, name, value, { flags = 0 } = {}) {
+      const { xattrs } = node(ino);
+      if ((flags & XATTR_CREATE) && xattrs.has(keyOf(name))) fail("EEXIST");
+      if ((flags & XATTR_REPLACE) && !xattrs.has(keyOf(name))) fail("ENODATA");
+      xattrs.set(keyOf(name), value.slice());
+    },
+    listxattr: (_caller, ino) => [...node(ino).xattrs.keys()].map(bytesOf),
+    removexattr(_caller, ino, name) {
+      if (!node(ino).xattrs.delete(keyOf(name))) fail("ENODATA");
+    },
+    getFlags: (_caller, ino) => node(ino).row.flags,
+    setFlags(_caller, ino, flags, mask = -1) {
+      const { row } = node(ino);
+      row.flags = (row.flags & ~mask) | (flags & mask);
     },
     flush() {},
     fsync() {},
