@@ -194,7 +194,7 @@ function deadFindings(sources: ReadonlyMap<string, SourceFile>, config: Config):
   const all = reach(sources, [
     ...product,
     ...tasked,
-    ...[...sources.keys()].filter((path) => isTest(path) || path.startsWith("scripts/")),
+    ...[...sources.values()].filter(isProgram).map((each) => each.path),
   ]);
   const found: Finding[] = [];
   for (const path of sources.keys()) {
@@ -230,6 +230,12 @@ function linkFindings(files: ReadonlyMap<string, string>): Finding[] {
     }
   }
   return found;
+}
+
+/** Started by itself: a test, a script, or a program for people among the tests. */
+function isProgram({ path, code }: SourceFile): boolean {
+  return isTest(path) || path.startsWith("scripts/") ||
+    (path.startsWith("tests/") && /\bDeno\.args\b|\bimport\.meta\.main\b/.test(code));
 }
 
 function reach(sources: ReadonlyMap<string, SourceFile>, roots: readonly string[]): Set<string> {
