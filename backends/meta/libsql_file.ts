@@ -64,6 +64,7 @@ const LOG_BYTES_MAX = 64 << 20;
 /** How long a statement may sleep on the thread for a lock. The store waits longer without blocking. */
 export const BUSY_TIMEOUT_MS = 10;
 const OPEN_BUSY_TIMEOUT_MS = 2000;
+const WAL_PAUSE_MS = 10;
 
 /** Rows that belong to the store itself: `version_epoch` (libsql.ts) and `syncs`, rewritten to have something to sync. */
 const STORE_TABLE =
@@ -265,7 +266,7 @@ function migrate(db: Database, path: string, found: number, schema: FileSchema):
 
 function configure(db: Database): void {
   // Some pragmas take effect when they are prepared and again when they run; exec does both at once.
-  db.exec("PRAGMA journal_mode = WAL");
+  enterWal(db);
   if (db.prepare("PRAGMA journal_mode").raw().get([])?.[0] !== "wal") {
     throw new StoreError(
       "fatal",
@@ -281,6 +282,19 @@ function configure(db: Database): void {
   db.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
   db.exec(`PRAGMA journal_size_limit = ${LOG_BYTES_MAX}`);
   db.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+}
+
+/** Turns a new database to WAL, which is for good. It needs the file for itself for a moment, and SQLite does not wait for that. */
+function enterWal(db: Database): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let waitedMs = 0;; waitedMs += WAL_PAUSE_MS) {
+    try {
+      return db.exec("PRAGMA journal_mode = WAL");
+    } catch (error) {
+      if (!isBusy(error) || waitedMs >= OPEN_BUSY_TIMEOUT_MS) throw error;
+    }
+    Atomics.wait(pause, 0, 0, WAL_PAUSE_MS);
+  }
 }
 
 function numberOf(db: Database, sql: string): number {

@@ -3,7 +3,7 @@ import Driver from "libsql";
 import { type Env, systemEnv } from "../../core/env.ts";
 import { type Errno, StoreError, type StoreErrorKind } from "../../core/errors.ts";
 import type { MetaStore } from "../../core/meta/store.ts";
-import { append, checkAbsent, put, read, update } from "../../core/meta/store.ts";
+import { append, checkAbsent, put, read, remove, update } from "../../core/meta/store.ts";
 import { openLibsqlMetaStore, plugin } from "./libsql.ts";
 import { Committer } from "./libsql_commit.ts";
 import { Connection } from "./libsql_connection.ts";
@@ -195,6 +195,55 @@ Deno.test("libsql: after a failed fsync nothing more is committed until the file
     assert.equal(await bytesUsed(again), undefined);
     assert.ok((await again.commit(batch, synced)).ok);
     await again.close();
+  }));
+
+Deno.test("libsql: a synced commit flushes the log, an ordered one does not", () =>
+  withStore(async (_store, path) => {
+    const opened = openDatabaseFile(path, "open");
+    const levels: unknown[] = [];
+    class WatchedConnection extends Connection {
+      override exec(sql: string): void {
+        if (sql === "COMMIT") levels.push(this.db.prepare("PRAGMA synchronous").raw().get([])?.[0]);
+        super.exec(sql);
+      }
+    }
+    const committer = new Committer(new WatchedConnection(opened.db, opened.path));
+    const batch = { checks: [], writes: [usage(1)] };
+    const failing = { checks: [checkAbsent("usage", [1])], writes: [usage(1)] };
+    for (const flush of [false, true, false]) {
+      committer.commit(batch, flush);
+      committer.commit(failing, flush);
+    }
+    assert.deepEqual(levels, [1, 2, 1]); // NORMAL, FULL, NORMAL
+    opened.db.close();
+  }));
+
+Deno.test("libsql: an empty synced commit writes something to flush if anyone has committed since the last", () =>
+  withStore(async (store, path) => {
+    const other = openLibsqlMetaStore(path, { mode: "open", env });
+    const raw = rawOpen(path);
+    const syncs = () =>
+      raw.prepare(`SELECT value FROM slayerfs_store WHERE name = 'syncs'`).raw().get([])?.[0];
+    const empty = { checks: [], writes: [] };
+    const nothing = { checks: [], writes: [remove("usage", [77])] };
+    await store.commit(empty, synced);
+    assert.equal(syncs(), 1, "what was committed before it was opened");
+    await store.commit(empty, synced);
+    await store.commit(empty, ordered);
+    assert.equal(syncs(), 1, "nothing to do");
+    await store.commit({ checks: [], writes: [usage(1)] }, ordered);
+    await store.commit(empty, synced);
+    assert.equal(syncs(), 2, "its own commit");
+    await other.commit({ checks: [], writes: [usage(2)] }, ordered);
+    await store.commit(empty, synced);
+    assert.equal(syncs(), 3, "another client's commit");
+    await store.commit({ checks: [], writes: [usage(3)] }, synced);
+    await store.commit(empty, synced);
+    assert.equal(syncs(), 3, "a synced commit has written something itself");
+    await store.commit(nothing, synced);
+    assert.equal(syncs(), 4, "a synced commit that changes nothing");
+    await other.close();
+    raw.close();
   }));
 
 Deno.test("libsql: an epoch of versions ends, and another begins", () =>

@@ -158,6 +158,32 @@ export function registerChecks(name: string, open: OpenFixture): void {
       const rows = (await scanAll(store, "usage")).map(({ row }) => [row.session, row.bytes]);
       assert.deepEqual(rows, [[1, 3], [7, 2], [8, 2], [9, 2]]);
       assert.deepEqual((await scanAll(store, "slices")).map(({ row }) => [row.seq, row.pos]), [[1, 50]]);
+      // What only the commit itself would bring about does not count.
+      const append1 = append("slices", [1, 0], slice(0), sliceCounter);
+      const failing: { checks: Check[]; writes: Write[] }[] = [
+        {
+          checks: [checkColumns("usage", [5], { bytes: 1 })],
+          writes: [put("usage", [5], use(1)), put("usage", [5], use(2))],
+        },
+        {
+          checks: [checkColumns("usage", [1], { bytes: 4 })],
+          writes: [update("usage", [1], { add: { bytes: 1 } }), update("usage", [1], { set: { bytes: 0 } })],
+        },
+        {
+          checks: [checkColumns("slices", [1, 0, 3], { pos: 0 })],
+          writes: [append1, update("slices", [1, 0, 3], { set: { len: 1 } })],
+        },
+        {
+          checks: [checkColumns("inodes", [1], { sliceSeq: 3 })],
+          writes: [append1, update("inodes", [1], { set: { length: 1 } })],
+        },
+        { checks: [checkAbsent("usage", [1])], writes: [remove("usage", [1]), put("usage", [1], use(1))] },
+        { checks: [checkEmpty("usage", [1])], writes: [remove("usage", [1]), put("usage", [1], use(1))] },
+      ];
+      for (const batch of failing) {
+        const result = await store.commit(batch, ordered);
+        assert.deepEqual(result, { ok: false, failed: [0], missing: [] }, JSON.stringify(batch));
+      }
     },
   );
 

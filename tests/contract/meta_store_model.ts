@@ -35,7 +35,7 @@ interface AnyBatch {
 
 const names = fc.constantFrom(bytes(), bytes("a"), bytes("ab"), bytes(0), bytes(255));
 const smallInt = fc.integer({ min: -2, max: 3 });
-const anyInt = fc.oneof(smallInt, fc.maxSafeInteger().map((value) => Math.trunc(value / 8)));
+const anyInt = fc.oneof(smallInt, fc.maxSafeInteger().map((value) => Math.trunc(value / 8) + 0));
 const keys: Record<string, fc.Arbitrary<Key>> = {
   usage: fc.tuple(fc.integer({ min: -1, max: 1 })),
   edges: fc.tuple(fc.integer({ min: 1, max: 2 }), names),
