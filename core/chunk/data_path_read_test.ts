@@ -1,13 +1,18 @@
 import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { CHUNK_BYTES } from "../limits.ts";
-import { FsError } from "../errors.ts";
 import { patternBytes as bytes, sameBytes } from "../../tests/helpers/bytes.ts";
-import { createDataWorld, type DataWorld, PREFIX } from "../../tests/helpers/data_world.ts";
+import {
+  createDataWorld,
+  type DataWorld,
+  INO,
+  isErrno,
+  PREFIX,
+  readBack,
+} from "../../tests/helpers/data_world.ts";
 import type { DataPath } from "./data_path.ts";
 
 const KIB = 1 << 10;
 const MIB = 1 << 20;
-const INO = 7;
 
 /** A file that is stored and of which nothing is remembered. */
 async function storeFile(world: DataWorld, body: Uint8Array): Promise<DataPath> {
@@ -19,19 +24,6 @@ async function storeFile(world: DataWorld, body: Uint8Array): Promise<DataPath> 
   })());
   return world.cold();
 }
-
-async function readWith(
-  world: DataWorld,
-  data: DataPath,
-  offset: number,
-  length: number,
-): Promise<Uint8Array> {
-  const into = new Uint8Array(length).fill(0xaa);
-  equal(await world.env.run(Promise.resolve(data.read(INO, offset, length, into))), length);
-  return into;
-}
-
-const isErrno = (code: string) => (error: unknown) => error instanceof FsError && error.code === code;
 
 Deno.test("gaps, zero records, parts of slices and later slices are laid over each other", async () => {
   const world = createDataWorld(1);
@@ -55,18 +47,18 @@ Deno.test("gaps, zero records, parts of slices and later slices are laid over ea
   expected.set(body.subarray(70_000, 80_000), 500_000);
   expected.fill(0, 505_000, 506_000);
   for (const data of [world.data, world.cold()]) {
-    sameBytes(await readWith(world, data, 0, 600_000), expected);
+    sameBytes(await readBack(world, 0, 600_000, data), expected);
     for (const at of [0, 1, 65_535, 65_536, 102_399, 102_400, 499_999, 504_990, 505_999, 509_999, 599_000]) {
-      sameBytes(await readWith(world, data, at, 1000), expected.slice(at, at + 1000), `at ${at}`);
+      sameBytes(await readBack(world, at, 1000, data), expected.slice(at, at + 1000), `at ${at}`);
     }
   }
-  sameBytes(await readWith(world, world.cold(), 3 * CHUNK_BYTES - 10, 20), new Uint8Array(20));
+  sameBytes(await readBack(world, 3 * CHUNK_BYTES - 10, 20, world.cold()), new Uint8Array(20));
 });
 
 Deno.test("what is cached is answered without a promise", async () => {
   const world = createDataWorld(2);
   const data = await storeFile(world, bytes(300 * KIB, 1));
-  await readWith(world, data, 0, 300 * KIB);
+  await readBack(world, 0, 300 * KIB, data);
   const into = new Uint8Array(100 * KIB);
   equal(data.read(INO, 150 * KIB, into.length, into), into.length);
   sameBytes(into, bytes(300 * KIB, 1).subarray(150 * KIB, 250 * KIB));
@@ -93,7 +85,7 @@ Deno.test("small random reads fetch pages, sequential ones whole blocks ahead of
   const body = bytes(24 * MIB, 1);
   const data = await storeFile(world, body);
   for (const at of [17 * MIB + 5, 3 * MIB, 21 * MIB, 9 * MIB + 256 * KIB - 10]) {
-    sameBytes(await readWith(world, data, at, 4096), body.slice(at, at + 4096));
+    sameBytes(await readBack(world, at, 4096, data), body.slice(at, at + 4096));
   }
   const random = data.metrics();
   equal(random.blocksRead, 0);
@@ -121,12 +113,12 @@ Deno.test("read-ahead leaves room for those who wait, and stays within half of t
   const body = bytes(40 * MIB, 1);
   const data = await storeFile(world, body);
   world.store.faults.delayMsMax = 100;
-  for (let at = 0; at < 6 * MIB; at += MIB) await readWith(world, data, at, MIB);
+  for (let at = 0; at < 6 * MIB; at += MIB) await readBack(world, at, MIB, data);
   world.store.concurrent.gets = 0;
   const ahead = data.metrics();
   ok(ahead.bytesRead <= 6 * MIB + 8 * MIB + MIB, `${ahead.bytesRead}`);
   const startedAtMs = world.env.monotonicMs();
-  await readWith(world, data, 35 * MIB, 4096);
+  await readBack(world, 35 * MIB, 4096, data);
   ok(world.env.monotonicMs() - startedAtMs <= 200, "no longer than one fetch takes");
   ok(world.store.concurrent.gets <= 4);
   ok(data.metrics().cachedBytes <= 16 * MIB);
@@ -138,12 +130,12 @@ Deno.test("a damaged object is EIO, never wrong bytes; its other pages are still
   const data = await storeFile(world, body);
   await world.store.damage(`${PREFIX}chunks/0/0/1_0_2097152`, 700 * KIB);
   for (let i = 1; i <= 2; i++) {
-    await rejects(readWith(world, data, 600 * KIB, 200 * KIB), isErrno("EIO"));
+    await rejects(readBack(world, 600 * KIB, 200 * KIB, data), isErrno("EIO"));
     equal(data.metrics().checksumErrors, 2 * i, "fetched once more, then given up");
   }
   ok(world.env.logged.some(({ message }) => message.includes("1_0_2097152")), "the log names the object");
-  sameBytes(await readWith(world, world.cold(), 100 * KIB, 1000), body.slice(100 * KIB, 100 * KIB + 1000));
-  await rejects(readWith(world, world.cold(), 0, 2 * MIB), isErrno("EIO"));
+  sameBytes(await readBack(world, 100 * KIB, 1000, world.cold()), body.slice(100 * KIB, 100 * KIB + 1000));
+  await rejects(readBack(world, 0, 2 * MIB, world.cold()), isErrno("EIO"));
 });
 
 Deno.test("bytes that were damaged on the way are fetched again", async () => {
@@ -157,7 +149,7 @@ Deno.test("bytes that were damaged on the way are fetched again", async () => {
     if (flips-- > 0) answer[5] = (answer[5] ?? 0) ^ 1;
     return answer;
   };
-  sameBytes(await readWith(world, data, 0, 60 * KIB), body);
+  sameBytes(await readBack(world, 0, 60 * KIB, data), body);
   equal(data.metrics().checksumErrors, 1);
 });
 
@@ -184,7 +176,7 @@ Deno.test("an object that is missing, short or not described by its checksums is
       const checksums = world.log.commits[0]?.slices[0]?.checksums ?? new Uint8Array();
       world.log.append(INO, 0, { pos: 0, sliceId: 1, size: 100 * KIB, off: 102_000, len: 1000, checksums });
     }
-    await rejects(readWith(world, data, 0, 1000), isErrno("EIO"), kind);
+    await rejects(readBack(world, 0, 1000, data), isErrno("EIO"), kind);
   }
 });
 
@@ -213,7 +205,7 @@ Deno.test("a file that is rewritten while it is read: the read follows it instea
     })());
     // Without another list there is nothing to follow.
     await world.memory.delete((await world.memory.list("", { limit: 10 })).map(({ key }) => key));
-    await rejects(readWith(world, world.cold(), 0, 100), isErrno("EIO"));
+    await rejects(readBack(world, 0, 100, world.cold()), isErrno("EIO"));
   }
 });
 
@@ -232,11 +224,11 @@ Deno.test("passing trouble is hidden; a store that stays down is EIO after the d
   const other = world.cold();
   world.store.faults.isDown = true;
   const startedAtMs = world.env.monotonicMs();
-  await rejects(readWith(world, other, 0, 1000), isErrno("EIO"));
+  await rejects(readBack(world, 0, 1000, other), isErrno("EIO"));
   const tookMs = world.env.monotonicMs() - startedAtMs;
   ok(tookMs >= 10_000 && tookMs < 12_000, `${tookMs}`);
   world.store.faults.isDown = false;
-  sameBytes(await readWith(world, other, 0, 1000), body.slice(0, 1000));
+  sameBytes(await readBack(world, 0, 1000, other), body.slice(0, 1000));
 });
 
 Deno.test("a silent store: EIO after the deadline, and nothing is written to the reader's buffer any more", async () => {
@@ -250,7 +242,7 @@ Deno.test("a silent store: EIO after the deadline, and nothing is written to the
   world.store.faults.hangs = false;
   await world.env.advance(1000);
   ok(into.every((byte) => byte === 0x5a));
-  sameBytes(await readWith(world, data, 0, 100 * KIB), body);
+  sameBytes(await readBack(world, 0, 100 * KIB, data), body);
 });
 
 Deno.test("a read that failed by one of its blocks gets nothing from the others any more", async () => {
@@ -341,7 +333,7 @@ Deno.test("uploaded and not yet committed bytes are read back without a flush", 
   await world.env.advance(100);
   equal(world.data.metrics().dirtyBytes, 0, "all buffers are free again");
   equal(world.log.commits.length, 0);
-  sameBytes(await readWith(world, world.data, 0, 300 * KIB), body);
+  sameBytes(await readBack(world, 0, 300 * KIB, world.data), body);
   await world.env.run(flushing);
 });
 
@@ -359,7 +351,7 @@ Deno.test("invalidate and truncate forget, and reading goes on", async () => {
   const body = bytes(200 * KIB, 1);
   const data = await storeFile(world, body);
   for (let at = 0; at < body.length; at += 20 * KIB) {
-    sameBytes(await readWith(world, data, at, 20 * KIB), body.slice(at, at + 20 * KIB));
+    sameBytes(await readBack(world, at, 20 * KIB, data), body.slice(at, at + 20 * KIB));
     if (at % (60 * KIB) === 0) data.invalidate(INO);
     else data.truncate(INO, body.length);
   }

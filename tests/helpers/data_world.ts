@@ -1,7 +1,8 @@
 /** A data path in a virtual world, and a shadow of what its files must contain. */
-import { ok } from "node:assert/strict";
+import { equal, ok } from "node:assert/strict";
 import { createMemoryObjectStore } from "../../backends/object/memory.ts";
 import { createDataPath, type DataPath, type DataPathOptions } from "../../core/chunk/data_path.ts";
+import { FsError } from "../../core/errors.ts";
 import type { ObjectStore } from "../../core/chunk/object_store.ts";
 import { createFakeSliceLog, type FakeSliceLog } from "./fake_slice_log.ts";
 import { createFaultyObjectStore, type FaultyObjectStore } from "./faulty_object_store.ts";
@@ -40,6 +41,32 @@ export function createDataWorld(
   const create = () => createDataPath({ objects: store, log, env, prefix: PREFIX, blockBytes, options });
   return { env, memory, store, log, data: create(), blockBytes, cold: create };
 }
+
+/** The inode of tests that need one file. */
+export const INO = 7;
+
+/** Reads bytes of that file, with as much virtual time as it takes. */
+export async function readBack(
+  world: DataWorld,
+  offset: number,
+  length: number,
+  data = world.data,
+): Promise<Uint8Array> {
+  const into = new Uint8Array(length).fill(0xaa);
+  equal(await world.env.run(Promise.resolve(data.read(INO, offset, length, into))), length);
+  return into;
+}
+
+/** True if the promise has not settled once everything ran that needs no time. */
+export async function isWaiting(world: DataWorld, promise: Promise<unknown> | void): Promise<boolean> {
+  let isSettled = promise === undefined;
+  const done = () => void (isSettled = true);
+  promise?.then(done, done);
+  await world.env.settle();
+  return !isSettled;
+}
+
+export const isErrno = (code: string) => (error: unknown) => error instanceof FsError && error.code === code;
 
 interface PendingWrite {
   readonly offset: number;
