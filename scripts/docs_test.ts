@@ -32,6 +32,22 @@ Deno.test("docs: every exit code is described in operations.md", async () => {
   deepStrictEqual(Object.values(ExitCode).filter((code) => !text.includes(`\n| ${code} `)), []);
 });
 
+Deno.test("docs: every test that semantics.md names exists", async () => {
+  const text = await read("docs/semantics.md");
+  const missing: string[] = [];
+  // `path/to/x.ts` alone names a whole file; followed by : "..." one test in it.
+  const named = [...text.matchAll(/`((?:tests|core|fuse|cli|backends)\/[\w/.]+\.ts)`(?:: "([^"]+)")?/g)];
+  strictEqual(named.length > 20, true);
+  for (const [, path = "", name] of named) {
+    const source = await read(path).catch(() => null);
+    if (source === null) missing.push(path);
+    else if (name !== undefined && !source.includes(`"${name}"`)) {
+      missing.push(`${path}: ${name}`);
+    }
+  }
+  deepStrictEqual(missing, []);
+});
+
 Deno.test("docs: every task that the README names exists", async () => {
   const text = await read("README.md");
   const named = [...text.matchAll(/deno(?:@[\d.]+)? task (\w+)/g)].map((match) => match[1] ?? "");
