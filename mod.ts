@@ -20,7 +20,8 @@ import type { ObjectStore } from "./core/chunk/object_store.ts";
 import { type Env, systemEnv } from "./core/env.ts";
 import { StoreError, UserError } from "./core/errors.ts";
 import type { MetaStore } from "./core/meta/store.ts";
-import { type ClientOptions, type PathClient, pathClient } from "./core/vfs/path_client.ts";
+import type { ClientOptions, PathClient } from "./core/vfs/path_api.ts";
+import { pathClient } from "./core/vfs/path_client.ts";
 import {
   EXIT_NOT_FORMATTED,
   formatVolume as recordFormat,
@@ -33,7 +34,7 @@ import project from "./deno.json" with { type: "json" };
 export { type Errno, FsError, UserError } from "./core/errors.ts";
 export type { Timespec } from "./core/env.ts";
 export type { FileInfo, TimeInput } from "./core/vfs/file_info.ts";
-export type { ClientOptions, Path, PathClient, WriteOptions } from "./core/vfs/path_client.ts";
+export type { ClientOptions, Path, PathClient, WriteOptions } from "./core/vfs/path_api.ts";
 export { SeekMode, type VolumeFile } from "./core/vfs/path_file.ts";
 export type { OpenOptions } from "./core/vfs/path_open.ts";
 export type { DirEntry } from "./core/vfs/path_tree.ts";

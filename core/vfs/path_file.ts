@@ -52,7 +52,7 @@ export interface VolumeFile extends AsyncDisposable {
   /** Flushes, then frees the handle, also if flushing fails: the error says that writes may be lost. Idempotent. */
   close(): Promise<void>;
   /** From the position to the end. The file is closed when the stream ends, fails or is cancelled. */
-  readonly readable: ReadableStream<Uint8Array>;
+  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** Writes from the position on. Closing or aborting the stream closes the file. */
   readonly writable: WritableStream<Uint8Array>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -86,7 +86,7 @@ class VolumeFileOverVfs implements VolumeFile {
   #busy = 0;
   #onIdle: (() => void) | null = null;
   #closing: Promise<void> | null = null;
-  #readable: ReadableStream<Uint8Array> | null = null;
+  #readable: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
   #writable: WritableStream<Uint8Array> | null = null;
 
   constructor(opened: OpenedFile) {
@@ -180,8 +180,8 @@ class VolumeFileOverVfs implements VolumeFile {
     return this.close();
   }
 
-  get readable(): ReadableStream<Uint8Array> {
-    this.#readable ??= new ReadableStream<Uint8Array>({
+  get readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
+    this.#readable ??= new ReadableStream<Uint8Array<ArrayBuffer>>({
       pull: async (controller) => {
         try {
           const chunk = new Uint8Array(STREAM_CHUNK_BYTES);

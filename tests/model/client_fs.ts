@@ -1,7 +1,7 @@
 /** The library API as a file system that runs the model's commands. */
 import { FsError } from "../../core/errors.ts";
 import { type FileInfo } from "../../core/vfs/file_info.ts";
-import type { PathClient } from "../../core/vfs/path_client.ts";
+import type { PathClient } from "../../core/vfs/path_api.ts";
 import type { VolumeFile } from "../../core/vfs/path_file.ts";
 import { type Command, fillBytes, type ModelFs, OK, type Outcome, SLOTS } from "./commands.ts";
 
