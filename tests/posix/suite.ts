@@ -1,8 +1,10 @@
 /** Every case of the suite. */
 import type { Case } from "./harness.ts";
+import { cases as acl } from "./cases/acl.ts";
 import { cases as chmod } from "./cases/chmod.ts";
 import { cases as chown } from "./cases/chown.ts";
 import { cases as create } from "./cases/create.ts";
+import { cases as flock } from "./cases/flock.ts";
 import { cases as inodeFlags } from "./cases/inode_flags.ts";
 import { cases as io } from "./cases/io.ts";
 import { cases as link } from "./cases/link.ts";
@@ -10,6 +12,7 @@ import { cases as mmap } from "./cases/mmap.ts";
 import { cases as open } from "./cases/open.ts";
 import { cases as paths } from "./cases/paths.ts";
 import { cases as permission } from "./cases/permission.ts";
+import { cases as recordLocks } from "./cases/record_locks.ts";
 import { cases as rename } from "./cases/rename.ts";
 import { cases as space } from "./cases/space.ts";
 import { cases as sticky } from "./cases/sticky.ts";
@@ -20,9 +23,11 @@ import { cases as utimensat } from "./cases/utimensat.ts";
 import { cases as xattr } from "./cases/xattr.ts";
 
 export const suite: readonly Case[] = [
+  ...acl,
   ...chmod,
   ...chown,
   ...create,
+  ...flock,
   ...inodeFlags,
   ...io,
   ...link,
@@ -30,6 +35,7 @@ export const suite: readonly Case[] = [
   ...open,
   ...paths,
   ...permission,
+  ...recordLocks,
   ...rename,
   ...space,
   ...sticky,
