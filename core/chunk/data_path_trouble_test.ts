@@ -139,6 +139,35 @@ Deno.test("a failed sync whose data the disk has lost stays an error: nothing da
   for (let i = 0; i < 2; i++) await rejects(world.env.run(world.data.flush(INO, "synced")), isErrno("EIO"));
 });
 
+Deno.test("objects are forgotten only when their own sync succeeded, whoever syncs at the same time", async () => {
+  const world = createDataWorld(30);
+  const { env, data, store } = world;
+  for (const ino of [1, 2, 3]) data.write(ino, 0, bytes(1000, ino));
+  await env.run(data.flushAll("ordered"));
+  // While everything is synced a file is committed: its object is not part of that.
+  store.faults.delayMsMax = 100;
+  const syncing = data.flushAll("synced");
+  await env.settle();
+  data.write(1, 5000, bytes(1000, 4));
+  store.faults.delayMsMax = 0;
+  await env.run(data.flush(1, "ordered"));
+  await env.run(syncing);
+  equal(store.calls.sync, 1, "three files in one call");
+  equal(store.syncedKeys.size, 3);
+  await env.run(data.flush(1, "synced"));
+  equal(store.syncedKeys.size, 4);
+  // A failure in the background is remembered by the file's own fsync, which then succeeds by storing again.
+  data.write(2, 5000, bytes(1000, 5));
+  await env.run(data.flush(2, "ordered"));
+  store.faults.failsSync = true;
+  await env.advance(70_000);
+  store.faults.failsSync = false;
+  const puts = store.calls.put;
+  await env.run(data.flush(2, "synced"));
+  equal(store.calls.put, puts + 1);
+  equal(store.syncedKeys.size, 5);
+});
+
 Deno.test("what is stored ahead of a failing block is committed, what is behind it is not", async () => {
   const world = createDataWorld(20);
   world.data.write(INO, 0, bytes(1000, 1));

@@ -19,8 +19,8 @@ import { type DataCounters, type DataPathOptions, messageOf } from "./options.ts
 
 /** Slices that may wait for a lazy sync, over all files; beyond, the oldest are synced early. */
 const UNSYNCED_MAX = 100_000;
-/** Slices in one lazy sync. */
-const LAZY_BATCH_SLICES = 1_000;
+/** Slices in one call of sync, where they are of many files. */
+const BATCH_SLICES = 1_000;
 /** After a lazy sync that failed. */
 const PAUSE_MS = 30_000;
 
@@ -41,6 +41,12 @@ export interface ObjectSyncerDeps {
 
 export type ObjectSyncer = ReturnType<typeof createObjectSyncer>;
 
+/** Slices of one file. */
+interface Part {
+  readonly file: FileState;
+  readonly slices: readonly StoredSlice[];
+}
+
 type StoredSlice = Pick<UnsyncedSlice, "sliceId" | "size" | "checksums">;
 
 export function createObjectSyncer(deps: ObjectSyncerDeps) {
@@ -51,31 +57,37 @@ export function createObjectSyncer(deps: ObjectSyncerDeps) {
   let isLazyRunning = false;
   let pausedUntilMs = 0;
 
-  async function syncSlices(file: FileState, slices: readonly StoredSlice[]): Promise<void> {
-    if (slices.length === 0) return;
-    const failuresBefore = file.syncFailures;
+  /** Syncs slices of several files in one call; if that fails, it has failed for all of them. */
+  async function syncParts(parts: readonly Part[]): Promise<void> {
+    const failuresBefore = parts.map(({ file }) => file.syncFailures);
+    const keys: string[] = [];
     try {
-      for (const slice of slices) {
-        if (!file.suspectSlices.has(slice.sliceId)) continue;
-        await storeAgain(slice);
-        file.suspectSlices.delete(slice.sliceId);
+      for (const { file, slices } of parts) {
+        for (const slice of slices) {
+          if (file.suspectSlices.has(slice.sliceId)) {
+            await storeAgain(slice);
+            file.suspectSlices.delete(slice.sliceId);
+          }
+          keys.push(...sliceKeys(layout, slice.sliceId, slice.size));
+        }
       }
-      await objects.sync(slices.flatMap(({ sliceId, size }) => sliceKeys(layout, sliceId, size)));
+      if (keys.length > 0) await objects.sync(keys);
     } catch (error) {
       counters.syncFailures++;
       const mayPass = error instanceof StoreError && error.kind === "retry";
-      if (!mayPass) {
-        file.syncFailures++;
-        for (const { sliceId } of slices) file.suspectSlices.add(sliceId);
-      }
+      if (!mayPass) parts.forEach(suspect);
       throw error;
     }
-    counters.slicesSynced += slices.length;
-    if (file.syncFailures !== failuresBefore) {
-      // Another sync of this file failed meanwhile: ours may have succeeded only because that one took the error.
-      for (const { sliceId } of slices) file.suspectSlices.add(sliceId);
-      throw new StoreError("retry", "a sync of the same objects failed");
-    }
+    // Another sync of a file failed meanwhile: ours may have succeeded only because that one took the error.
+    const doubtful = parts.filter(({ file }, i) => file.syncFailures !== failuresBefore[i]);
+    doubtful.forEach(suspect);
+    if (doubtful.length > 0) throw new StoreError("retry", "a sync of the same objects failed");
+    for (const { slices } of parts) counters.slicesSynced += slices.length;
+  }
+
+  function suspect({ file, slices }: Part): void {
+    file.syncFailures++;
+    for (const { sliceId } of slices) file.suspectSlices.add(sliceId);
   }
 
   async function storeAgain({ sliceId, size, checksums }: StoredSlice): Promise<void> {
@@ -92,30 +104,50 @@ export function createObjectSyncer(deps: ObjectSyncerDeps) {
     files.delete(file);
   }
 
-  /** Syncs the files whose objects have waited for long enough, each at most once. */
-  async function syncOldest(nowMs: number): Promise<void> {
+  /** Takes slices that were synced off their files' lists, to which commits may have added meanwhile. */
+  function settle(parts: readonly Part[]): void {
+    for (const { file, slices } of parts) {
+      const done = new Set<StoredSlice>(slices);
+      const left = file.unsynced.filter((slice) => !done.has(slice));
+      total -= file.unsynced.length - left.length;
+      file.unsynced = left;
+      if (left.length === 0) files.delete(file);
+    }
+  }
+
+  /** Up to BATCH_SLICES of the slices that wait longest, of the files for which `isWanted` holds. */
+  function nextParts(isWanted: (file: FileState) => boolean): Part[] {
+    const parts: Part[] = [];
+    let count = 0;
+    for (const file of files) {
+      if (count >= BATCH_SLICES || !isWanted(file)) break;
+      const slices = file.unsynced.slice(0, BATCH_SLICES - count);
+      parts.push({ file, slices });
+      count += slices.length;
+    }
+    return parts;
+  }
+
+  /** Syncs what has waited for long enough. */
+  async function syncOld(nowMs: number): Promise<void> {
     isLazyRunning = true;
     try {
-      for (let left = files.size; left > 0; left--) {
-        const [file] = files;
-        if (file === undefined) break;
-        if (total <= UNSYNCED_MAX && nowMs - file.unsyncedSinceMs < options.lazySyncMs) break;
-        const batch = file.unsynced.slice(0, LAZY_BATCH_SLICES);
-        // Moved to the end: whatever happens, the others get their turn.
-        files.delete(file);
-        files.add(file);
-        file.unsyncedSinceMs = nowMs;
-        await syncSlices(file, batch);
-        // A synced commit or a discard may have emptied the list meanwhile, and commits may have added to it.
-        const done = new Set(batch);
-        const unsynced = file.unsynced.filter((slice) => !done.has(slice));
-        total -= file.unsynced.length - unsynced.length;
-        file.unsynced = unsynced;
-        if (unsynced.length === 0) forget(file);
+      for (;;) {
+        const isOld = (file: FileState) => nowMs - file.unsyncedSinceMs >= options.lazySyncMs;
+        const parts = nextParts((file) => total > UNSYNCED_MAX || isOld(file));
+        if (parts.length === 0) break;
+        await syncParts(parts);
+        settle(parts);
       }
     } catch (error) {
       pausedUntilMs = env.monotonicMs() + PAUSE_MS;
       env.log("warn", `objects could not be synced in the background: ${messageOf(error)}`);
+      // The others get their turn before those that failed.
+      const [first] = files;
+      if (first !== undefined) {
+        files.delete(first);
+        files.add(first);
+      }
     } finally {
       isLazyRunning = false;
     }
@@ -125,7 +157,7 @@ export function createObjectSyncer(deps: ObjectSyncerDeps) {
     /** Syncs every object of the file's committed slices and of `batch`, which is to be committed next. */
     sync(file: FileState, batch: readonly DirtySlice[]): Promise<void> {
       const stored = batch.map(({ sliceId, length, checksums }) => ({ sliceId, size: length, checksums }));
-      return syncSlices(file, [...file.unsynced, ...stored]);
+      return syncParts([{ file, slices: [...file.unsynced, ...stored] }]);
     },
 
     /** The commit that followed `sync` resolved. Per file commits do not overlap, so nothing was added in between. */
@@ -144,12 +176,18 @@ export function createObjectSyncer(deps: ObjectSyncerDeps) {
 
     forget,
 
-    /** Syncs everything; rejects with the first failure. */
+    /** Syncs everything that was committed before the call; rejects with the first failure. */
     async syncAll(): Promise<void> {
-      for (const file of [...files]) {
-        const batch = file.unsynced;
-        await syncSlices(file, batch);
-        if (file.unsynced === batch) forget(file);
+      const waiting = [...files].map((file) => ({ file, slices: [...file.unsynced] }));
+      for (let i = 0; i < waiting.length;) {
+        const parts: Part[] = [];
+        for (let count = 0; i < waiting.length && count < BATCH_SLICES; i++) {
+          const part = waiting[i] as Part;
+          parts.push(part);
+          count += part.slices.length;
+        }
+        await syncParts(parts);
+        settle(parts);
       }
     },
 
@@ -158,7 +196,7 @@ export function createObjectSyncer(deps: ObjectSyncerDeps) {
     },
 
     tick(nowMs: number): void {
-      if (!isLazyRunning && files.size > 0 && nowMs >= pausedUntilMs) syncOldest(nowMs);
+      if (!isLazyRunning && files.size > 0 && nowMs >= pausedUntilMs) syncOld(nowMs);
     },
   };
 }
