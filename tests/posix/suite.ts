@@ -12,9 +12,12 @@ import { cases as mmap } from "./cases/mmap.ts";
 import { cases as open } from "./cases/open.ts";
 import { cases as paths } from "./cases/paths.ts";
 import { cases as permission } from "./cases/permission.ts";
+import { cases as readOnly } from "./cases/read_only.ts";
+import { cases as readdir } from "./cases/readdir.ts";
 import { cases as recordLocks } from "./cases/record_locks.ts";
 import { cases as rename } from "./cases/rename.ts";
 import { cases as space } from "./cases/space.ts";
+import { cases as statfs } from "./cases/statfs.ts";
 import { cases as sticky } from "./cases/sticky.ts";
 import { cases as symlink } from "./cases/symlink.ts";
 import { cases as truncate } from "./cases/truncate.ts";
@@ -35,9 +38,12 @@ export const suite: readonly Case[] = [
   ...open,
   ...paths,
   ...permission,
+  ...readOnly,
+  ...readdir,
   ...recordLocks,
   ...rename,
   ...space,
+  ...statfs,
   ...sticky,
   ...symlink,
   ...truncate,
