@@ -201,8 +201,11 @@ export function pathClient(vfs: Vfs, options: ClientOptions = {}): PathClient {
         if (from.trailingSlash || to.trailingSlash) {
           const moved = await walk.lookup(from.parent, from.name);
           if (noReplace && await exists(newWalk, to.parent, to.name)) throw new FsError("EEXIST");
+          if (exchange) {
+            const other = await newWalk.lookup(to.parent, to.name);
+            if (to.trailingSlash) requireDirectory(other);
+          }
           if (from.trailingSlash || !exchange) requireDirectory(moved);
-          if (to.trailingSlash && exchange) requireDirectory(await newWalk.lookup(to.parent, to.name));
         }
         try {
           await vfs.rename(caller, from.parent, from.name, to.parent, to.name, flags);
