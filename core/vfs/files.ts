@@ -15,7 +15,16 @@ import { attrReply, entry, requireWritable, type VfsContext, withDirty } from ".
 import type { locksOf } from "./locks.ts";
 import type { namesOf } from "./names.ts";
 import type { Node } from "./nodes.ts";
-import { decidingAcl, R_OK, requireAccess, requireMayChange, W_OK, X_OK } from "./permission.ts";
+import {
+  decidingAcl,
+  isInGroup,
+  mustCheck,
+  R_OK,
+  requireAccess,
+  requireMayChange,
+  W_OK,
+  X_OK,
+} from "./permission.ts";
 import {
   type AttrReply,
   type Caller,
@@ -57,7 +66,7 @@ export function filesOf(
       let row = node.sustained ? await current(ino) : await engine.refresh(ino);
       if (isSymlink(row.mode)) throw new FsError("ELOOP");
       if (isDirectory(row.mode) && (flags & O_ACCMODE) !== O_RDONLY) throw new FsError("EISDIR");
-      if (options.checkPermissions) {
+      if (mustCheck(options, caller)) {
         requireAccess(row, caller, rightsOf(flags), await decidingAcl(engine, row, caller));
       }
       requireFlagsAllow(row, flags);
@@ -70,9 +79,14 @@ export function filesOf(
   }
 
   function opened(node: Node, flags: number, contentSeq: number): Opened {
-    const keepCache = node.contentSeq === contentSeq;
+    // Reads that the kernel answers from its cache are not seen here.
+    const keepCache = node.contentSeq === contentSeq && options.atime !== "strictatime";
     node.contentSeq = contentSeq;
     return { handle: handles.add({ kind: "file", node, flags }), keepCache, directIo: false };
+  }
+
+  function isWritable(handle: number): boolean {
+    return handle !== 0 && (handles.file(handle).flags & O_ACCMODE) !== O_RDONLY;
   }
 
   /** Gives an open up; with the last one a file without names goes for good. */
@@ -88,6 +102,7 @@ export function filesOf(
     ino: number,
     length: number,
     killSuidGid: boolean,
+    handle = 0,
   ): Promise<InodeRow> {
     if (length > FILE_BYTES_MAX) throw new FsError("EFBIG");
     const before = await current(ino);
@@ -96,10 +111,10 @@ export function filesOf(
     }
     // Everything written before is committed first, or thrown away where nothing of it stays.
     if (data.hasDirty(ino)) await data.flush(ino, "ordered");
-    const acl = options.checkPermissions ? await decidingAcl(engine, before, caller) : null;
-    const permit = options.checkPermissions
-      ? (row: InodeRow) => requireAccess(row, caller, W_OK, acl)
-      : undefined;
+    // Whoever has the file open for writing may cut it, whatever its mode says by now: ftruncate(2).
+    const checks = mustCheck(options, caller) && !isWritable(handle);
+    const acl = checks ? await decidingAcl(engine, before, caller) : null;
+    const permit = checks ? (row: InodeRow) => requireAccess(row, caller, W_OK, acl) : undefined;
     const row = await engine.truncate(ino, length, { killSuidGid }, permit);
     data.truncate(ino, length);
     const node = nodes.get(ino);
@@ -118,9 +133,10 @@ export function filesOf(
     async setattr(caller: Caller, ino: number, change: SetAttr): Promise<AttrReply> {
       requireWritable(ctx);
       if (change.length !== undefined) {
-        await setLength(caller, ino, change.length, change.killSuidGid ?? false);
+        await setLength(caller, ino, change.length, change.killSuidGid ?? false, change.handle);
       }
-      const { mode, uid, gid } = change;
+      const { uid, gid } = change;
+      let { mode } = change;
       const now = ctx.env.now();
       const atime = change.atime === "now" ? now : change.atime;
       const mtime = change.mtime === "now" ? now : change.mtime;
@@ -133,10 +149,13 @@ export function filesOf(
           await data.flush(ino, "ordered").catch(() => {});
         }
         if (atime !== undefined) await ctx.accessTimes.settled(ino);
-        const acl = options.checkPermissions ? await decidingAcl(engine, await current(ino), caller) : null;
-        const permit = options.checkPermissions
-          ? (row: InodeRow) => requireMayChange(row, caller, change, acl)
-          : undefined;
+        const checks = mustCheck(options, caller);
+        const before = checks ? await current(ino) : null;
+        // Only members of the file's group may set this bit: chmod(2).
+        const isMember = before === null || caller.uid === 0 || isInGroup(caller, before.gid);
+        if (mode !== undefined && !isMember) mode &= ~S_ISGID;
+        const acl = before === null ? null : await decidingAcl(engine, before, caller);
+        const permit = checks ? (row: InodeRow) => requireMayChange(row, caller, change, acl) : undefined;
         const killSuidGid = change.length === undefined && change.killSuidGid;
         const touch = change.atime === "now" && change.mtime === "now";
         await engine.setattr(ino, { mode, uid, gid, atime, mtime, killSuidGid, touch }, permit);
@@ -269,7 +288,11 @@ export function filesOf(
   }
 }
 
+/** The kernel opens a program to run it: O_RDONLY with this bit (__FMODE_EXEC of linux/fs.h). Its text need not be readable. */
+const OPEN_FOR_EXECUTION = 0o40;
+
 function rightsOf(flags: number): number {
+  if ((flags & OPEN_FOR_EXECUTION) !== 0) return X_OK;
   const mode = flags & O_ACCMODE;
   const rights = mode === O_RDONLY ? R_OK : mode === O_WRONLY ? W_OK : R_OK | W_OK;
   return flags & O_TRUNC ? rights | W_OK : rights;

@@ -6,7 +6,7 @@ import { requireNotImmutable } from "../meta/inode_flags.ts";
 import type { NewFile, Unlinked } from "../meta/namespace.ts";
 import type { InodeRow } from "../meta/schema.ts";
 import { entry, requireWritable, type VfsContext } from "./context.ts";
-import { decidingAcl, R_OK, requireAccess, requireNotSticky, W_OK, X_OK } from "./permission.ts";
+import { decidingAcl, mustCheck, R_OK, requireAccess, requireNotSticky, W_OK, X_OK } from "./permission.ts";
 import { type Caller, type Entry, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "./types.ts";
 
 type Name = Uint8Array;
@@ -22,7 +22,7 @@ export function namesOf(ctx: VfsContext) {
     ino: number,
     rights: number,
   ): Promise<InodeRow | null> {
-    if (!options.checkPermissions) return null;
+    if (!mustCheck(options, caller)) return null;
     const directory = await engine.getattr(ino);
     requireAccess(directory, caller, rights, await decidingAcl(engine, directory, caller));
     return directory;
@@ -81,7 +81,7 @@ export function namesOf(ctx: VfsContext) {
       if (name.length <= 2 && name[0] === DOT && (name.length === 1 || name[1] === DOT)) {
         return dots(parent, name.length === 2).then((row) => entry(ctx, row));
       }
-      if (options.checkPermissions) {
+      if (mustCheck(options, caller)) {
         return requireDirectoryAccess(caller, parent, X_OK).then(() => engine.lookup(parent, name))
           .then((row) => entry(ctx, row));
       }
@@ -153,7 +153,7 @@ export function namesOf(ctx: VfsContext) {
       requireWritable(ctx);
       if (flags & RENAME_WHITEOUT) throw new FsError("EINVAL", "whiteouts are not supported");
       if ((flags & RENAME_EXCHANGE) && (flags & RENAME_NOREPLACE)) throw new FsError("EINVAL");
-      if (options.checkPermissions) {
+      if (mustCheck(options, caller)) {
         await requireMayRemove(caller, parent, name);
         await requireMayRemove(caller, newParent, newName).catch((error) => {
           if (!(error instanceof FsError) || error.code !== "ENOENT") throw error;

@@ -14,6 +14,16 @@ export const R_OK = 4;
 export const W_OK = 2;
 export const X_OK = 1;
 
+/** Must the rules be applied here to what this caller asks? */
+export function mustCheck(options: { readonly checkPermissions: boolean }, caller: Caller): boolean {
+  return options.checkPermissions || caller.unchecked === true;
+}
+
+/** By its own group or a supplementary one. */
+export function isInGroup(caller: Caller, gid: number): boolean {
+  return caller.gid === gid || caller.inGroup?.(gid) === true;
+}
+
 /**
  * The access ACL that decides what this caller may, null where the permission bits do: for root and the owner always. As
  * in Linux (acl_permission_check in fs/namei.c) the bits also decide where the group class has no rights at all.
@@ -32,10 +42,10 @@ export function decidingAcl(
  *  `decidingAcl` gave. */
 export function mayAccess(row: InodeRow, caller: Caller, rights: number, acl: Acl | null): boolean {
   if (caller.uid === 0) return (rights & X_OK) === 0 || isDirectory(row.mode) || (row.mode & 0o111) !== 0;
-  if (acl !== null) return aclPermits(acl, row, caller.uid, (gid) => gid === caller.gid, rights);
+  if (acl !== null) return aclPermits(acl, row, caller.uid, (gid) => isInGroup(caller, gid), rights);
   let granted = row.mode & 7;
   if (caller.uid === row.uid) granted = (row.mode >> 6) & 7;
-  else if (caller.gid === row.gid) granted = (row.mode >> 3) & 7;
+  else if (isInGroup(caller, row.gid)) granted = (row.mode >> 3) & 7;
   return (granted & rights) === rights;
 }
 
@@ -56,7 +66,7 @@ export function requireMayChange(row: InodeRow, caller: Caller, change: SetAttr,
   const isOwner = caller.uid === row.uid;
   if (change.mode !== undefined && !isOwner) throw new FsError("EPERM");
   if (change.uid !== undefined && !(isOwner && change.uid === row.uid)) throw new FsError("EPERM");
-  if (change.gid !== undefined && !(isOwner && (change.gid === caller.gid || change.gid === row.gid))) {
+  if (change.gid !== undefined && !(isOwner && (change.gid === row.gid || isInGroup(caller, change.gid)))) {
     throw new FsError("EPERM");
   }
   const setsNow = change.atime === "now" || change.mtime === "now";

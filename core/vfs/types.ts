@@ -34,6 +34,10 @@ export interface Caller {
   interrupted?: boolean;
   /** Called when `interrupted` becomes true. */
   onInterrupt?: () => void;
+  /** Nobody has checked what this caller may: the kernel knows it under another identity. */
+  readonly unchecked?: boolean;
+  /** Is this one of its supplementary groups? Left out: it has none. */
+  inGroup?(gid: number): boolean;
 }
 
 /** The result of a call that gives the kernel a reference to an inode: each one adds 1 to its lookup count. */

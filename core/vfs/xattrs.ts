@@ -2,7 +2,7 @@
  * Extended attributes and ACLs as system calls see them: which names there are, who may ask and change, what a list shows.
  * Sources: xattr(7), setxattr(2), getxattr(2), listxattr(2), acl(5), and xattr_permission in Linux's fs/xattr.c.
  *
- * The kernel has checked namespaces and permissions for a mount; `checkPermissions` does it for everybody else.
+ * The kernel has checked namespaces and permissions for a mount; for everybody else it is done here (`mustCheck`).
  */
 import { FsError } from "../errors.ts";
 import { XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX } from "../limits.ts";
@@ -10,7 +10,7 @@ import { isDirectory, isRegular, S_ISVTX } from "../meta/attr.ts";
 import type { InodeRow } from "../meta/schema.ts";
 import { isAclKind, kindOf } from "../meta/special_xattrs.ts";
 import { requireWritable, type VfsContext } from "./context.ts";
-import { decidingAcl, R_OK, requireAccess, W_OK } from "./permission.ts";
+import { decidingAcl, mustCheck, R_OK, requireAccess, W_OK } from "./permission.ts";
 import { type Caller, type SetXattrFlags, XATTR_CREATE, XATTR_REPLACE } from "./types.ts";
 
 type Name = Uint8Array;
@@ -51,7 +51,7 @@ export function xattrsOf(ctx: VfsContext) {
     ino: number,
     namespace: Namespace,
   ): Promise<((row: InodeRow) => void) | undefined> {
-    if (!options.checkPermissions) return undefined;
+    if (!mustCheck(options, caller)) return undefined;
     const acl = namespace === "user." ? await decidingAcl(engine, await engine.getattr(ino), caller) : null;
     return (row) => {
       const isOwner = caller.uid === 0 || caller.uid === row.uid;
@@ -82,7 +82,7 @@ export function xattrsOf(ctx: VfsContext) {
   return {
     getxattr(caller: Caller, ino: number, name: Name): Uint8Array | Promise<Uint8Array> {
       const namespace = namespaceOf(name);
-      if (!options.checkPermissions) return get(ino, name);
+      if (!mustCheck(options, caller)) return get(ino, name);
       return requireMayRead(caller, ino, namespace).then(() => get(ino, name));
     },
 
