@@ -62,6 +62,7 @@ export async function openEngine(config: EngineConfig) {
   const sliceLog: SliceLog = {
     readSlices: (ino, chunk) => readSlices(ctx, ino, chunk),
     newSliceId: () => ctx.sliceIds.next(),
+    forgetSlices: (ino) => ctx.slices.drop(ino),
     dropSliceId: (sliceId) => ctx.sliceIds.settle(sliceId),
     commitSlices: (
       ino: number,
