@@ -57,17 +57,27 @@ export function namesOf(ctx: VfsContext) {
   }
 
   /** After the commit: the file lost a name. */
-  function unlinked(outcome: Unlinked): void {
+  async function unlinked(outcome: Unlinked): Promise<void> {
     if (!outcome.last) return;
     const { ino } = outcome.before;
+    if (outcome.sustained) return await sustain(ino);
     const node = nodes.get(ino);
-    if (outcome.sustained) {
-      if (node !== undefined) node.sustained = true;
-      return;
-    }
     if (node !== undefined) node.ghost = ghostOf(outcome.before);
     ctx.data.discard(ino);
     if (outcome.deleted) ctx.wakeReclaim();
+  }
+
+  /** The commit kept a file that was open when it was planned. If its last close came meanwhile, nobody else lets it go. */
+  function sustain(ino: number): Promise<void> {
+    return removing(async (isOpen) => {
+      if (isOpen(ino)) {
+        const node = nodes.get(ino);
+        if (node !== undefined) node.sustained = true;
+        return;
+      }
+      ctx.data.discard(ino);
+      if (await engine.releaseSustained(ino)) ctx.wakeReclaim();
+    });
   }
 
   const ghostOf = (row: InodeRow): InodeRow => {
@@ -128,7 +138,7 @@ export function namesOf(ctx: VfsContext) {
     async unlink(caller: Caller, parent: number, name: Name): Promise<void> {
       requireWritable(ctx);
       await requireMayRemove(caller, parent, name);
-      unlinked(await removing((isOpen) => engine.unlink(parent, name, isOpen)));
+      await unlinked(await removing((isOpen) => engine.unlink(parent, name, isOpen)));
     },
 
     async rmdir(caller: Caller, parent: number, name: Name): Promise<void> {
@@ -170,7 +180,7 @@ export function namesOf(ctx: VfsContext) {
         const node = nodes.get(replaced.before.ino);
         if (node !== undefined) node.ghost = ghostOf(replaced.before);
         if (replaced.deleted) ctx.wakeReclaim();
-      } else unlinked(replaced);
+      } else await unlinked(replaced);
     },
 
     async readlink(_caller: Caller, ino: number): Promise<Uint8Array> {

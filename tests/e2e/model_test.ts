@@ -1,6 +1,8 @@
 /** The model test through the kernel: the same sequences by system calls on a real mount, with remounts. */
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { mountTest } from "../helpers/mounted.ts";
+import { run } from "../helpers/shell.ts";
 import { runModel, runOptions } from "../model/harness.ts";
 import { libcFs } from "../model/libc_fs.ts";
 
@@ -36,3 +38,26 @@ mountTest("model: a mount behaves as the reference", async (mounted) => {
   }
   await mounted.finish();
 });
+
+mountTest(
+  "model: five processes at once, three of them compared with the reference, two in each other's way",
+  async (mounted) => {
+    const seed = runOptions(1).seed;
+    console.log(`seed ${seed} (again: SLAYERFS_MODEL_SEED=${seed}; the order of events is not repeated)`);
+    const shared = join(mounted.mountPoint, "shared");
+    await Deno.mkdir(shared);
+    const worker = async (mode: string, directory: string, workerSeed: number, count: number) => {
+      await Deno.mkdir(directory, { recursive: true });
+      await run(Deno.execPath(), [
+        ...["run", "-A", "--no-check", fileURLToPath(new URL("../model/mount_worker.ts", import.meta.url))],
+        ...[mode, directory, String(workerSeed), String(count)],
+      ], { env: { NO_COLOR: "1" } });
+    };
+    const results = await Promise.allSettled([
+      ...[1, 2, 3].map((i) => worker("model", join(mounted.mountPoint, `own ${i}`), seed + i, 30)),
+      ...[4, 5].map((i) => worker("chaos", shared, seed + i, 4000)),
+    ]);
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+    await mounted.finish();
+  },
+);
