@@ -277,6 +277,12 @@ export const LkIn = { fh: 0, owner: 8, lk: 16, flags: 40 } as const;
 export const FileLockField = { start: 0, end: 8, type: 16, pid: 20 } as const;
 /** The lock is a flock(2). */
 export const FUSE_LK_FLOCK = 1 << 0;
+/** struct fuse_notify_inval_inode_out, 24 bytes: a message of the server's own, whose \`unique\` is 0 and \`error\` the code.
+ *  An offset below 0 leaves the pages alone. */
+export const FUSE_NOTIFY_INVAL_INODE = 2;
+export const NOTIFY_INVAL_INODE_BYTES = 24;
+export const NotifyInvalInode = { ino: 0, offset: 8, length: 16 } as const;
+
 /** fcntl.h; also the types of flocks. */
 export const F_RDLCK = 0;
 export const F_WRLCK = 1;

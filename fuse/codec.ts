@@ -150,6 +150,18 @@ function timespec(view: DataView, secondsAt: number, nanosecondsAt: number): Tim
   return { sec: getI64(view, secondsAt), nsec: view.getUint32(nanosecondsAt, true) };
 }
 
+/** A message that makes the kernel ask again for a file's attributes, and drop its pages if they are \`contents\`. */
+export function invalInode(ino: number, contents: boolean): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(abi.OUT_HEADER_BYTES + abi.NOTIFY_INVAL_INODE_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(abi.OutHeader.len, bytes.length, true);
+  view.setInt32(abi.OutHeader.error, abi.FUSE_NOTIFY_INVAL_INODE, true);
+  set64(view, abi.OUT_HEADER_BYTES + abi.NotifyInvalInode.ino, ino);
+  // From the start, whatever the length: 0 is all of it.
+  set64(view, abi.OUT_HEADER_BYTES + abi.NotifyInvalInode.offset, contents ? 0 : -1);
+  return bytes;
+}
+
 /** Where directory entries of one READDIR or READDIRPLUS reply go. */
 export interface DirentWriter {
   readonly sink: DirSink;

@@ -27,6 +27,9 @@ export interface ServerContext {
   readonly env: Env;
   readonly options: ServerOptions;
   readonly buffers: BufferPool;
+  /** The kernel must ask again for attributes of a file, or for its contents too (then later, and it has dropped its pages
+   *  when the promise resolves). */
+  outdate(ino: number, what: "attributes" | "contents"): Promise<void> | void;
   /** Requests whose operation has not settled yet, by unique. */
   readonly inFlight: Map<number, FuseRequest>;
   /** What the INIT handshake agreed on; null before it. */

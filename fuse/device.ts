@@ -9,9 +9,11 @@ export interface Device {
   read(into: Uint8Array<ArrayBuffer>): number;
   /** 0, or a negative errno. */
   write(bytes: Uint8Array<ArrayBuffer>, length: number): number;
+  /** A write(2) that may have to wait for replies, on another thread. What became of it is not known. */
+  writeAsync(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Resolves when a request may be there, the connection ended, or the time is over; the event loop runs meanwhile. */
   poll(timeoutMs: number): Promise<void>;
-  /** Ends the connection: the mount answers ENOTCONN if it is still there. No poll may be under way. */
+  /** Ends the connection: the mount answers ENOTCONN if it is still there. No poll or write may be under way. */
   close(): void;
 }
 
@@ -47,6 +49,9 @@ export function openDevice(): Device {
     write(bytes, length) {
       const count = symbols.write(fd, bytes, small[length] ?? BigInt(length));
       return count === length ? 0 : count >= 0 ? -errnoNumbers.EIO : -errno();
+    },
+    async writeAsync(bytes) {
+      await symbols.writeAsync(fd, bytes, BigInt(bytes.length));
     },
     async poll(timeoutMs) {
       await symbols.pollAsync(pollFds, 1n, timeoutMs);

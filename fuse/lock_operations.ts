@@ -1,9 +1,10 @@
 /** flock(2) and record locks. */
 import { FsError } from "../core/errors.ts";
 import { FILE_BYTES_MAX } from "../core/limits.ts";
-import type { FileLock, LockKind } from "../core/vfs/types.ts";
+import type { FileLock, LockKind, MaybePromise, Outdated } from "../core/vfs/types.ts";
 import * as abi from "./abi.ts";
 import { set64 } from "./codec.ts";
+import type { ServerContext } from "./context.ts";
 import { BODY, handleOf, lockOwnerAt, type Operation } from "./operation.ts";
 import type { FuseRequest } from "./request.ts";
 
@@ -57,23 +58,34 @@ export const getlk: Operation<FileLock> = {
   },
 };
 
+/** Locks and unlocks. What the kernel must not believe any more it is told before it hears of the lock. */
 export function setlkOperation(name: string, wait: boolean): Operation<void> {
   const options = { wait };
   return {
     name,
     bodyBytes: abi.LK_IN_BYTES,
     ...(wait ? { waits: true } as const : {}),
-    run(ctx, request) {
+    async run(ctx, request) {
       const handle = handleOf(request);
+      let outdated: Outdated;
       if (request.u32(abi.LkIn.flags) & abi.FUSE_LK_FLOCK) {
-        return ctx.vfs.flock(request, request.ino, handle, kindOf(request), options);
-      }
-      const lock = lockOf(request);
-      if (lock.start > FILE_BYTES_MAX) {
-        if (lock.type === "unlock") return;
-        throw new FsError("EOVERFLOW");
-      }
-      return ctx.vfs.setlk(request, request.ino, handle, lock, options);
+        outdated = await ctx.vfs.flock(request, request.ino, handle, kindOf(request), options);
+      } else outdated = await setRecord(ctx, request, handle, wait);
+      if (outdated !== "nothing") await ctx.outdate(request.ino, outdated);
     },
   };
+}
+
+function setRecord(
+  ctx: ServerContext,
+  request: FuseRequest,
+  handle: number,
+  wait: boolean,
+): MaybePromise<Outdated> {
+  const lock = lockOf(request);
+  if (lock.start > FILE_BYTES_MAX) {
+    if (lock.type === "unlock") return "nothing";
+    throw new FsError("EOVERFLOW");
+  }
+  return ctx.vfs.setlk(request, request.ino, handle, lock, { wait });
 }

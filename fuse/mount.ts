@@ -78,6 +78,9 @@ export async function mountFuse(options: FuseMountOptions, vfs: Vfs, env: Env): 
     env,
     options: settings,
     reply: (bytes, length) => deliver(device, bytes, length, env),
+    // It is no matter if the kernel does not know the file.
+    notify: (message, waits) =>
+      waits ? device.writeAsync(message) : void device.write(message, message.length),
     onSettled: () => loop?.wake(),
   });
   loop = runLoop({ device, server, env, payloadBytesMax: settings.maxWriteBytes });

@@ -15,7 +15,7 @@ import type { Env } from "../core/env.ts";
 import type { Vfs } from "../core/vfs/types.ts";
 import { IN_HEADER_BYTES, Opcode, OUT_HEADER_BYTES, OutHeader } from "./abi.ts";
 import { type BufferPool, createBufferPool, MIDDLE_BYTES } from "./buffer_pool.ts";
-import { type IoBuffer, ioBuffer, set64 } from "./codec.ts";
+import { invalInode, type IoBuffer, ioBuffer, set64 } from "./codec.ts";
 import { type ServerContext, serverDefaults, type ServerOptions } from "./context.ts";
 import { errnoNumbers } from "./errno.ts";
 import type { Negotiated } from "./init.ts";
@@ -36,6 +36,9 @@ export interface FuseServerOptions {
   readonly options?: Partial<ServerOptions>;
   /** Takes the first `length` bytes at once. False: nobody wants this answer any more. */
   reply(bytes: Uint8Array, length: number): boolean;
+  /** Takes a message of the server's own, at once; `waits`: one that the kernel may take only after requests under way were
+   *  answered, so not on this thread. Without it nothing is said. */
+  notify?(message: Uint8Array<ArrayBuffer>, waits: boolean): Promise<void> | void;
   /** Called after each answer that was not given before `handle` returned. */
   onSettled?(): void;
 }
@@ -56,7 +59,8 @@ export interface FuseServer {
   readonly negotiated: Promise<Negotiated>;
 }
 
-export function createFuseServer({ vfs, env, options, reply, onSettled }: FuseServerOptions): FuseServer {
+export function createFuseServer(config: FuseServerOptions): FuseServer {
+  const { vfs, env, options, reply, notify, onSettled } = config;
   const settings = { ...serverDefaults, ...options };
   const buffers = createBufferPool(settings.maxWriteBytes);
   const scratch = ioBuffer(new Uint8Array(SCRATCH_BYTES));
@@ -74,6 +78,7 @@ export function createFuseServer({ vfs, env, options, reply, onSettled }: FuseSe
     options: settings,
     buffers,
     inFlight,
+    outdate: (ino, what) => notify?.(invalInode(ino, what === "contents"), what === "contents"),
     agreed: null,
     onInit(agreed) {
       context.agreed = agreed;

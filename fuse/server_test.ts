@@ -550,8 +550,8 @@ Deno.test("locks: ranges to the end of file, owners of 64 bits, flock, and what 
   const conflict: FileLock = { type: "write", start: 5, end: FILE_BYTES_MAX, pid: 99, owner: "" };
   const { ask } = over({
     getlk: (_, ino, handle, lock) => (seen.push(["getlk", ino, handle, lock]), conflict),
-    setlk: (_, ino, handle, lock, { wait }) => void seen.push(["setlk", ino, handle, lock, wait]),
-    flock: (_, ino, handle, kind, { wait }) => void seen.push(["flock", ino, handle, kind, wait]),
+    setlk: (_, ino, handle, lock, { wait }) => (seen.push(["setlk", ino, handle, lock, wait]), "nothing"),
+    flock: (_, ino, handle, kind, { wait }) => (seen.push(["flock", ino, handle, kind, wait]), "nothing"),
     flush: (_, ino, handle, owner) => void seen.push(["flush", ino, handle, owner]),
   });
   const owner = [u32(0xffff_fffe), u32(0xffff_ffff)];
@@ -602,4 +602,29 @@ Deno.test("requests that wait for a lock are none in flight, and end by INTERRUP
   server.interruptWaiting();
   await server.idle();
   deepEqual(answers.map(({ errno }) => errno), new Array(3).fill(errnoNumbers.EINTR));
+});
+
+Deno.test("what the kernel must not believe any more it is told before it hears of the lock", async () => {
+  const { env } = testEnv();
+  const told: unknown[] = [];
+  const dropped = Promise.withResolvers<void>();
+  const { send, answers, server } = harness({
+    vfs: { setlk: () => "attributes", flock: () => "contents" } as Partial<Vfs> as Vfs,
+    env,
+    notify(message, waits) {
+      const view = new DataView(message.buffer);
+      deepEqual([view.getUint32(0, true), getU64(view, 8)], [message.length, 0]);
+      told.push([view.getInt32(4, true), getU64(view, 16), getI64(view, 24), getI64(view, 32), waits]);
+      return waits ? dropped.promise : undefined;
+    },
+  });
+  const lk = (flags: number) => [u64(6), u64(1), u64(0), u64(9), u32(F_WRLCK), u32(42), u32(flags), u32(0)];
+  send(Opcode.SETLK, { ino: 3, unique: 2 }, ...lk(0));
+  send(Opcode.SETLKW, { ino: 4, unique: 4 }, ...lk(FUSE_LK_FLOCK));
+  for (let turn = 0; turn < 10; turn++) await null;
+  deepEqual(told, [[2, 3, -1, 0, false], [2, 4, 0, 0, true]]);
+  deepEqual(answers.map(({ unique }) => unique), [2], "not before its pages are dropped");
+  dropped.resolve();
+  await server.idle();
+  deepEqual(answers.map(({ unique, errno }) => [unique, errno]), [[2, 0], [4, 0]]);
 });

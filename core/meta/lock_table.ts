@@ -67,7 +67,7 @@ export interface FoundLock extends LockedRange {
 
 interface Pending extends Asked {
   readonly file: LockedFile;
-  readonly settle: PromiseWithResolvers<void>;
+  readonly settle: PromiseWithResolvers<boolean>;
   isDone: boolean;
   /** A commit that grants it is under way: it can no longer be interrupted. */
   isGranting: boolean;
@@ -83,6 +83,8 @@ interface LockedFile {
   /** What the next pass has to do; undefined if there is none. */
   next: "decide" | "read" | undefined;
   waitsForOthers: boolean;
+  /** The record was read since this session got a lock last: others may have had locks meanwhile. */
+  hasNews: boolean;
   timer: Timer | undefined;
   pollMs: number;
 }
@@ -101,15 +103,16 @@ export class LockTable {
   /**
    * Locks or unlocks a range. EAGAIN (in the way, not to wait), EINTR, EDEADLK, ENOLCK (too many ranges), EIO (the store, or
    * the session was ended). One owner's locks never exclude each other; for flocks a range is the whole file.
+   * True if the file may have been changed by other clients since this one got a lock on it last.
    */
-  set(ino: number, request: LockRequest, caller: Interruptible = {}): Promise<void> {
-    if (request.type === "unlock" && !this.mayHold(ino, request.owner)) return Promise.resolve();
+  set(ino: number, request: LockRequest, caller: Interruptible = {}): Promise<boolean> {
+    if (request.type === "unlock" && !this.mayHold(ino, request.owner)) return Promise.resolve(false);
     if (this.isClosed) return Promise.reject(new FsError("EIO", "the volume is being closed"));
     const file = this.obtain(ino);
     const pending: Pending = {
       ...request,
       file,
-      settle: Promise.withResolvers<void>(),
+      settle: Promise.withResolvers<boolean>(),
       isWaiting: false,
       yieldsSinceMs: undefined,
       isDone: false,
@@ -150,8 +153,8 @@ export class LockTable {
   }
 
   /** Gives back all locks of an owner. Rejects if the store fails; they are given back all the same when it is there again. */
-  endOwner(ino: number, owner: string): Promise<void> {
-    return this.set(ino, { owner, pid: 0, start: 0, end: RANGE_END_MAX, type: "unlock", wait: false });
+  async endOwner(ino: number, owner: string): Promise<void> {
+    await this.set(ino, { owner, pid: 0, start: 0, end: RANGE_END_MAX, type: "unlock", wait: false });
   }
 
   /** Gives back all locks of this session and refuses what waits. */
@@ -191,6 +194,7 @@ export class LockTable {
         running: undefined,
         next: undefined,
         waitsForOthers: false,
+        hasNews: false,
         timer: undefined,
         pollMs: POLL_MS_MIN,
       };
@@ -254,6 +258,7 @@ export class LockTable {
         const previous = state;
         state = await this.load(file.ino);
         file.known = state;
+        file.hasNews = true;
         isFresh = true;
         if (previous !== undefined && !isSameWrite(previous, state)) file.pollMs = POLL_MS_MIN;
       }
@@ -316,7 +321,11 @@ export class LockTable {
   }
 
   private answer(file: LockedFile, { granted, refused, blocked, waitsForOthers }: Decision<Pending>): void {
-    for (const pending of granted) this.finish(pending);
+    const { hasNews } = file;
+    for (const pending of granted) {
+      if (pending.type !== "unlock") file.hasNews = false;
+      this.finish(pending, undefined, hasNews);
+    }
     for (const { request, code } of refused) this.finish(request, lockError(code));
     let isMarkLeft = false;
     for (const pending of blocked) {
@@ -392,7 +401,7 @@ export class LockTable {
     }
   }
 
-  private finish(pending: Pending, error?: unknown): void {
+  private finish(pending: Pending, error?: unknown, hasNews = false): void {
     if (pending.isDone) return;
     pending.isDone = true;
     const { file } = pending;
@@ -403,7 +412,7 @@ export class LockTable {
       own?.delete(pending);
       if (own?.size === 0) this.waiters.delete(pending.owner);
     }
-    if (error === undefined) pending.settle.resolve();
+    if (error === undefined) pending.settle.resolve(hasNews);
     else pending.settle.reject(error);
   }
 

@@ -12,10 +12,19 @@ import { FsError } from "../errors.ts";
 import { FILE_BYTES_MAX } from "../limits.ts";
 import type { LockTable } from "../meta/lock_table.ts";
 import type { VfsContext } from "./context.ts";
-import { type Caller, type FileLock, type LockKind, O_ACCMODE, O_RDONLY, O_WRONLY } from "./types.ts";
+import {
+  type Caller,
+  type FileLock,
+  type LockKind,
+  O_ACCMODE,
+  O_RDONLY,
+  O_WRONLY,
+  type Outdated,
+} from "./types.ts";
 
 export function locksOf(ctx: VfsContext) {
-  const { engine: { locks: { flocks, records } }, data, handles, env } = ctx;
+  const { engine, data, nodes, handles, env } = ctx;
+  const { flocks, records } = engine.locks;
   /** Inode -> owner of record locks -> the handle they were last taken through. */
   const handleOf = new Map<number, Map<string, number>>();
 
@@ -24,24 +33,34 @@ export function locksOf(ctx: VfsContext) {
     table: LockTable,
     ino: number,
     owner: string,
-    change: () => Promise<void>,
-  ): Promise<void> {
+    change: () => Promise<boolean>,
+  ): Promise<boolean> {
     if (!data.hasDirty(ino) || !table.mayWrite(ino, owner)) return change();
     return data.flush(ino, "ordered").catch((error) => {
       env.log("warn", `inode ${ino}: unlocked before its data could be stored: ${error.message}`);
     }).then(change);
   }
 
-  function set(
+  async function set(
     table: LockTable,
     caller: Caller,
     ino: number,
     { owner, pid, start, end, type }: FileLock,
     wait: boolean,
-  ): Promise<void> {
+  ): Promise<Outdated> {
     const change = () =>
       table.set(ino, { owner, pid, start, end, type, wait: wait && type !== "unlock" }, caller);
-    return type === "write" ? change() : afterWrites(table, ino, owner, change);
+    const hasNews = await (type === "write" ? change() : afterWrites(table, ino, owner, change));
+    return type === "unlock" || !hasNews ? "nothing" : outdated(ino);
+  }
+
+  /** The inode was read with the lock: what the kernel keeps may be from before. */
+  function outdated(ino: number): Outdated {
+    const node = nodes.get(ino);
+    const sliceSeq = engine.cached(ino)?.sliceSeq ?? -1;
+    if (node === undefined || (sliceSeq !== -1 && node.contentSeq === sliceSeq)) return "attributes";
+    node.contentSeq = sliceSeq;
+    return "contents";
   }
 
   function report(ino: number, error: Error): void {
@@ -65,7 +84,7 @@ export function locksOf(ctx: VfsContext) {
       handle: number,
       lock: FileLock,
       { wait }: { readonly wait: boolean },
-    ): Promise<void> {
+    ): Promise<Outdated> {
       const mode = handles.file(handle).flags & O_ACCMODE;
       checkRange(lock);
       if (lock.type === "read" && mode === O_WRONLY) throw new FsError("EBADF");
@@ -75,7 +94,7 @@ export function locksOf(ctx: VfsContext) {
         if (owners === undefined) handleOf.set(ino, owners = new Map());
         owners.set(lock.owner, handle);
       }
-      await set(records, caller, ino, lock, wait);
+      return await set(records, caller, ino, lock, wait);
     },
 
     async flock(
@@ -84,10 +103,10 @@ export function locksOf(ctx: VfsContext) {
       handle: number,
       type: LockKind,
       { wait }: { readonly wait: boolean },
-    ): Promise<void> {
+    ): Promise<Outdated> {
       handles.file(handle);
       const lock = { owner: String(handle), pid: caller.pid, start: 0, end: FILE_BYTES_MAX, type };
-      await set(flocks, caller, ino, lock, wait);
+      return await set(flocks, caller, ino, lock, wait);
     },
 
     /** A descriptor is closed: undefined if its owner has no record locks on the file. Never rejects. */

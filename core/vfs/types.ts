@@ -122,6 +122,9 @@ export const SEEK_HOLE = 4;
 
 export type LockKind = "read" | "write" | "unlock";
 
+/** What the kernel keeps of a file and must not believe any more, because others may have changed it. */
+export type Outdated = "nothing" | "attributes" | "contents";
+
 /** A record lock: bytes `start` to `end` of a file, both included. `end` FILE_BYTES_MAX (core/limits.ts): to the end of file,
  *  however far the file grows; what is beyond can be neither locked nor written. */
 export interface FileLock {
@@ -240,14 +243,14 @@ export interface Vfs {
   /** The first lock that keeps `lock` from being set (F_GETLK), of type `unlock` if there is none. */
   getlk(caller: Caller, ino: number, handle: number, lock: FileLock): MaybePromise<FileLock>;
   /** Sets a record lock, for all clients. EAGAIN (in the way and not to wait), EINTR, EDEADLK, ENOLCK, EBADF (not open for
-   *  that), EOVERFLOW (beyond what a file can have). */
+   *  that), EOVERFLOW (beyond what a file can have). Who gets a lock must see what was written under the one before. */
   setlk(
     caller: Caller,
     ino: number,
     handle: number,
     lock: FileLock,
     options: { readonly wait: boolean },
-  ): MaybePromise<void>;
+  ): MaybePromise<Outdated>;
   /** flock(2) of the open handle, for all clients: EAGAIN, EINTR. A lock that cannot be converted is lost. */
   flock(
     caller: Caller,
@@ -255,7 +258,7 @@ export interface Vfs {
     handle: number,
     kind: LockKind,
     options: { readonly wait: boolean },
-  ): MaybePromise<void>;
+  ): MaybePromise<Outdated>;
   opendir(caller: Caller, ino: number): MaybePromise<Opened>;
   /** Feeds entries after cookie `offset` (0: from the start) to `sink`. `plus`: with attributes and references. */
   readdir(

@@ -31,7 +31,7 @@ function lock(
     wait?: boolean;
     caller?: { interrupted?: boolean; onInterrupt?: () => void };
   } = {},
-): Promise<void> {
+): Promise<boolean> {
   const { start = WHOLE.start, end = WHOLE.end, wait = false, caller } = options;
   return table.set(ino, { owner, pid: 1, start, end, type, wait }, caller);
 }
@@ -559,6 +559,26 @@ Deno.test("who gets a lock sees the file as the last holder left it", async () =
     await env.run(waiting);
     assert.equal((await two.getattr(ino)).length, 4711, "though its attributes were cached a moment ago");
   }
+});
+
+Deno.test("whoever gets a lock is told when others may have had one since this client's last", async () => {
+  const { clients: [one, two], ino } = await world(2) as World & { clients: [MetaEngine, MetaEngine] };
+  const set = (engine: MetaEngine, owner: string, type: Type, start: number) =>
+    lock(engine.locks.records, ino, owner, type, { start, end: start });
+  assert.equal(await set(one, "a", "write", 0), true);
+  assert.equal(await set(one, "a", "write", 1), false);
+  assert.equal(await set(one, "b", "read", 5), false, "nobody else was here");
+  assert.equal(await set(two, "a", "write", 9), true);
+  await set(two, "a", "unlock", 9);
+  assert.equal(await codeOf(set(one, "b", "write", 0)), "EAGAIN");
+  assert.equal(await set(one, "b", "write", 9), true);
+  // What was read for somebody who got nothing still is news for the next.
+  await set(two, "a", "write", 20);
+  await set(two, "b", "write", 21);
+  await set(two, "b", "unlock", 21);
+  assert.equal(await codeOf(set(one, "b", "write", 20)), "EAGAIN");
+  assert.equal(await set(one, "a", "write", 21), true);
+  assert.equal(await set(one, "a", "write", 22), false);
 });
 
 Deno.test("an unlock that the store refused is reported, and done when the store is there again", async () => {

@@ -4,7 +4,15 @@ import { createMemoryObjectStore } from "../../backends/object/memory.ts";
 import { FsError } from "../../core/errors.ts";
 import { FILE_BYTES_MAX, ROOT_INO } from "../../core/limits.ts";
 import { readFormat } from "../../core/meta/format.ts";
-import { type Caller, type FileLock, O_RDONLY, O_RDWR, O_WRONLY, type Vfs } from "../../core/vfs/types.ts";
+import {
+  type Caller,
+  type FileLock,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  type Outdated,
+  type Vfs,
+} from "../../core/vfs/types.ts";
 import { openVolume, type Volume } from "../../core/volume.ts";
 import { allRows } from "../helpers/check_metadata.ts";
 import { createFaultyObjectStore } from "../helpers/faulty_object_store.ts";
@@ -52,11 +60,11 @@ Deno.test("what was written under a lock is there for its next holder, on anothe
   const { env, one, two, ino, handle } = await twoMounts();
   const { handle: other } = await two.open(caller(), ino, O_RDWR);
   await one.setlk(caller(), ino, handle, record("write", "p"), NOW);
-  const next = two.setlk(caller(), ino, other, record("write", "p"), WAIT) as Promise<void>;
+  const next = two.setlk(caller(), ino, other, record("write", "p"), WAIT) as Promise<Outdated>;
   await env.settle();
   assert.equal(await one.write(caller(), ino, handle, 0, bytes("first"), false), 5);
   await env.run(Promise.resolve(one.setlk(caller(), ino, handle, record("unlock", "p"), NOW)));
-  await env.run(next);
+  assert.equal(await env.run(next), "contents");
   assert.equal((await two.getattr(caller(), ino, other)).attr.length, 5);
   const into = new Uint8Array(9);
   assert.equal(await env.run(Promise.resolve(two.read(caller(), ino, other, 0, into))), 5);
@@ -64,7 +72,8 @@ Deno.test("what was written under a lock is there for its next holder, on anothe
 
   // The same for a flock that goes on as a lock to read.
   await two.flock(caller(), ino, other, "write", NOW);
-  const reader = one.flock(caller(), ino, handle, "read", WAIT) as Promise<void>;
+  assert.equal(await two.setlk(caller(), ino, other, record("read", "p"), NOW), "nothing");
+  const reader = one.flock(caller(), ino, handle, "read", WAIT) as Promise<Outdated>;
   await two.write(caller(), ino, other, 5, bytes(" and second"), false);
   await env.run(Promise.resolve(two.flock(caller(), ino, other, "read", NOW)));
   await env.run(reader);
@@ -116,7 +125,7 @@ Deno.test("a flock belongs to the handle and ends with it, on a removed file as 
     "EAGAIN",
     "a close is not the end",
   );
-  const waiting = one.flock(caller(), ino, second, "write", WAIT) as Promise<void>;
+  const waiting = one.flock(caller(), ino, second, "write", WAIT) as Promise<Outdated>;
   await one.unlink(caller(), ROOT_INO, bytes("f"));
   const released = one.release(ino, handle);
   // Asked after the release began, though it has not ended.
