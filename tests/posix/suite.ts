@@ -1,4 +1,4 @@
-/** Every case of the suite. */
+/** Every case of the suite, by topic. */
 import type { Case } from "./harness.ts";
 import { cases as acl } from "./cases/acl.ts";
 import { cases as chmod } from "./cases/chmod.ts";
@@ -25,29 +25,31 @@ import { cases as unlink } from "./cases/unlink.ts";
 import { cases as utimensat } from "./cases/utimensat.ts";
 import { cases as xattr } from "./cases/xattr.ts";
 
-export const suite: readonly Case[] = [
-  ...acl,
-  ...chmod,
-  ...chown,
-  ...create,
-  ...flock,
-  ...inodeFlags,
-  ...io,
-  ...link,
-  ...mmap,
-  ...open,
-  ...paths,
-  ...permission,
-  ...readOnly,
-  ...readdir,
-  ...recordLocks,
-  ...rename,
-  ...space,
-  ...statfs,
-  ...sticky,
-  ...symlink,
-  ...truncate,
-  ...unlink,
-  ...utimensat,
-  ...xattr,
-];
+export const topics: Readonly<Record<string, readonly Case[]>> = {
+  acl,
+  chmod,
+  chown,
+  create,
+  flock,
+  "inode flags": inodeFlags,
+  io,
+  link,
+  mmap,
+  open,
+  paths,
+  permission,
+  "read only": readOnly,
+  readdir,
+  "record locks": recordLocks,
+  rename,
+  space,
+  statfs,
+  sticky,
+  symlink,
+  truncate,
+  unlink,
+  utimensat,
+  xattr,
+};
+
+export const suite: readonly Case[] = Object.values(topics).flat();

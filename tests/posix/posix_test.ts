@@ -1,0 +1,72 @@
+/**
+ * The POSIX cases on the host's own file system, where a failure means that the case is wrong, and on a mount, where it
+ * means that the file system is.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { mountTest } from "../helpers/mounted.ts";
+import { deviations, notOffered } from "./deviations.ts";
+import { type CaseResult, runCases } from "./harness.ts";
+import { isRoot } from "./identity.ts";
+import { statfs } from "./sys.ts";
+import { suite, topics } from "./suite.ts";
+
+/** Magic numbers of linux/magic.h: file systems that keep all that the cases ask. */
+const oracles: Readonly<Record<number, string>> = { 0xef53: "ext4", 0x58465342: "xfs" };
+
+function hostSkipReason(): string | undefined {
+  if (!isRoot()) return "not root";
+  const found = statfs(temporaryDirectory());
+  const known = typeof found !== "number" && oracles[found.type] !== undefined;
+  return known ? undefined : "the temporary directory is on neither ext4 nor xfs";
+}
+
+function temporaryDirectory(): string {
+  return Deno.env.get("TMPDIR") ?? "/tmp";
+}
+
+/** Each failing case with its failures. */
+function told(results: readonly CaseResult[]): string[] {
+  return results.filter((each) => each.outcome === "failed")
+    .map((each) => `${each.name}\n    ${each.failures.join("\n    ")}`);
+}
+
+Deno.test("every topic has cases, every case a name of its own, every deviation a case", () => {
+  for (const [topic, cases] of Object.entries(topics)) assert.notEqual(cases.length, 0, topic);
+  const names = new Set(suite.map((each) => each.name));
+  assert.equal(names.size, suite.length);
+  assert.deepEqual(Object.keys(deviations).filter((name) => !names.has(name)), []);
+});
+
+const hostReason = hostSkipReason();
+Deno.test({
+  name: `POSIX cases on the host's file system${hostReason === undefined ? "" : ` (skipped: ${hostReason})`}`,
+  ignore: hostReason !== undefined,
+  async fn(t) {
+    const base = await Deno.makeTempDir({ prefix: "posix-" });
+    await Deno.chmod(base, 0o755);
+    try {
+      for (const [topic, cases] of Object.entries(topics)) {
+        await t.step(topic, async () => assert.deepEqual(told(await runCases(base, cases)), []));
+      }
+    } finally {
+      await Deno.remove(base, { recursive: true });
+    }
+  },
+});
+
+mountTest("POSIX cases on a mount over libSQL", async (mounted) => {
+  const base = join(mounted.mountPoint, "posix");
+  await Deno.mkdir(base, { mode: 0o755 });
+  const results = await runCases(base, suite);
+  const failed = told(results).filter((each) => deviations[each.split("\n")[0] ?? ""] === undefined);
+  const skipped = results.filter((each) =>
+    each.missing !== undefined && notOffered[each.missing] === undefined
+  );
+  const mended = results.filter((each) => each.outcome === "passed" && deviations[each.name] !== undefined);
+  await Deno.remove(base);
+  await mounted.finish();
+  assert.deepEqual(failed, []);
+  assert.deepEqual(skipped.map((each) => `${each.name}: no ${each.missing}`), []);
+  assert.deepEqual(mended.map((each) => each.name), [], "no deviations any more: take them off the list");
+}, { ignore: !isRoot() });
