@@ -33,6 +33,9 @@ import { type Plan, transact, withRetry } from "./transact.ts";
 /** Records of one page: each may have a value of 64 KiB. */
 const PAGE = 64;
 
+/** One error for all: most questions have this answer, and nobody looks at its stack. */
+const NO_DATA = new FsError("ENODATA");
+
 /** The value, as fresh as the file's attributes. ENODATA if there is none. */
 export function getxattr(
   ctx: MetaContext,
@@ -44,11 +47,11 @@ export function getxattr(
 }
 
 function valueOf(ctx: MetaContext, row: InodeRow, name: Uint8Array): Promise<Uint8Array> {
-  if (row.xattrBytes === 0) throw new FsError("ENODATA");
+  if (row.xattrBytes === 0) throw NO_DATA;
   const kind = kindOf(name);
-  if (kind !== 0 && (row.xattrKinds & kind) === 0) throw new FsError("ENODATA");
+  if (kind !== 0 && (row.xattrKinds & kind) === 0) throw NO_DATA;
   return fetchXattr(ctx, row.ino, name).then((found) => {
-    if (found === null) throw new FsError("ENODATA");
+    if (found === null) throw NO_DATA;
     return found.row.value;
   });
 }

@@ -17,7 +17,15 @@ type Name = Uint8Array;
 
 const latin1 = new TextDecoder("latin1");
 const NAMESPACES = ["user.", "trusted.", "security."] as const;
+const NO_DATA = new FsError("ENODATA");
+const NO_LABELS = new FsError("ENOTSUP", "the file has no SELinux label");
 type Namespace = typeof NAMESPACES[number] | "acl";
+
+const SELINUX_NAME = new TextEncoder().encode("security.selinux");
+
+function isSelinuxLabel(name: Name): boolean {
+  return name.length === SELINUX_NAME.length && SELINUX_NAME.every((byte, i) => name[i] === byte);
+}
 
 export function xattrsOf(ctx: VfsContext) {
   const { engine, nodes, options } = ctx;
@@ -72,11 +80,19 @@ export function xattrsOf(ctx: VfsContext) {
   }
 
   function get(ino: number, name: Name): Uint8Array | Promise<Uint8Array> {
-    const value = engine.getxattr(ino, name);
-    if (!(value instanceof Promise)) return value;
-    return value.catch((error) => {
-      throw isGhost(ino, error) ? new FsError("ENODATA") : error;
-    });
+    try {
+      const value = engine.getxattr(ino, name);
+      return value instanceof Promise ? value.catch((error) => refuse(ino, name, error)) : value;
+    } catch (error) {
+      return refuse(ino, name, error);
+    }
+  }
+
+  function refuse(ino: number, name: Name, error: unknown): never {
+    if (isGhost(ino, error)) throw NO_DATA;
+    // A file system without labels says so, and `ls -l` asks once instead of once for each file.
+    if (error instanceof FsError && error.code === "ENODATA" && isSelinuxLabel(name)) throw NO_LABELS;
+    throw error;
   }
 
   return {
