@@ -1,7 +1,7 @@
 /** `slayerfs umount`: ends a mount from another process. */
 import type { Command } from "commander";
-import { unmountPath } from "../fuse/mount.ts";
 import { canonicalOf } from "../fuse/mount_point.ts";
+import { unmountPath } from "../fuse/unmount.ts";
 import { FsError, UserError } from "../core/errors.ts";
 import { ExitCode, failingAs } from "./exit_code.ts";
 import { switchFlag } from "./flags.ts";

@@ -24,7 +24,12 @@ export function openDevice(): Device {
   const { symbols, errno } = libc();
   const fd = symbols.open(cString(DEVICE_PATH), O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) throw openError(errno());
+  return deviceOf(fd);
+}
 
+/** The connection that an open /dev/fuse stands for; takes the descriptor over. It must be non-blocking. */
+export function deviceOf(fd: number): Device {
+  const { symbols, errno } = libc();
   // struct pollfd: int fd; short events; short revents.
   const pollFds = new Uint8Array(8);
   const pollView = new DataView(pollFds.buffer);

@@ -20,6 +20,9 @@ const symbols = {
   },
   pollAsync: { name: "poll", parameters: ["buffer", "usize", "i32"], result: "i32", nonblocking: true },
   mount: { parameters: ["buffer", "buffer", "buffer", "usize", "buffer"], result: "i32" },
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   umount2Async: { name: "umount2", parameters: ["buffer", "i32"], result: "i32", nonblocking: true },
   __errno_location: { parameters: [], result: "pointer" },
 } as const;
@@ -40,6 +43,10 @@ export const MS_RDONLY = 1;
 export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
 export const MS_NOEXEC = 8;
+export const MS_NOATIME = 1 << 10;
+export const MS_NODIRATIME = 1 << 11;
+export const MS_RELATIME = 1 << 21;
+export const MS_STRICTATIME = 1 << 24;
 export const MNT_DETACH = 2;
 export const UMOUNT_NOFOLLOW = 8;
 

@@ -6,6 +6,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { UserError } from "../core/errors.ts";
 import type { Env } from "../core/env.ts";
 import { cString, libc, MNT_DETACH, UMOUNT_NOFOLLOW } from "./ffi.ts";
+import { unmountByHelper } from "./fusermount.ts";
 import { FS_TYPE, mountAt, type MountInfo } from "./mountinfo.ts";
 
 const PROBE_MS = 5000;
@@ -27,7 +28,7 @@ export async function checkMountPoint(path: string, env: Env): Promise<string> {
         `a dead ${mount.type} mount (${mount.source}) is on ${path}: remove it with umount -l ${path}`,
       );
     }
-    if (await libc().symbols.umount2Async(cString(mountPoint), MNT_DETACH | UMOUNT_NOFOLLOW) !== 0) {
+    if (!await removeDead(mountPoint)) {
       throw new UserError(`a dead mount is on ${path}, and it cannot be removed: umount -l ${path} as root`);
     }
     env.log(
@@ -47,6 +48,11 @@ export async function checkMountPoint(path: string, env: Env): Promise<string> {
     }
   });
   return mountPoint;
+}
+
+async function removeDead(mountPoint: string): Promise<boolean> {
+  if (Deno.uid() !== 0) return await unmountByHelper(mountPoint, true).then(() => true, () => false);
+  return await libc().symbols.umount2Async(cString(mountPoint), MNT_DETACH | UMOUNT_NOFOLLOW) === 0;
 }
 
 /** The canonical path, found without touching what may be mounted on it; a symlink as last part stays. */

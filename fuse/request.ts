@@ -40,6 +40,16 @@ export class FuseRequest implements Caller {
     this.pid = view.getUint32(InHeader.pid, true);
   }
 
+  /** The kernel names one group only; the others stand in /proc. A process that has ended is in none. */
+  inGroup(gid: number): boolean {
+    try {
+      const status = Deno.readTextFileSync(`/proc/${this.pid}/status`);
+      return /^Groups:(.*)$/m.exec(status)?.[1]?.split(/\s+/).includes(String(gid)) ?? false;
+    } catch {
+      return false;
+    }
+  }
+
   /** What the header says; equal to `length` in a well-formed request. */
   get declaredLength(): number {
     return this.buffer.view.getUint32(InHeader.len, true);
