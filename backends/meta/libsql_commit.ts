@@ -104,20 +104,12 @@ export class Committer {
       // exec, not a prepared statement: one that fails because of a lock would stay half-run (libsql_connection.ts).
       connection.exec("BEGIN IMMEDIATE");
       this.#changed = 0;
-      const result = fast ? this.#fast(batch) : this.#careful(batch);
+      const result = fast ? this.#fast(batch, synced) : this.#careful(batch, synced);
       if (result === null || !result.ok) {
         this.#rollback();
         return result;
       }
-      let dataVersion = 0;
-      if (synced) {
-        dataVersion = this.#dataVersion();
-        if (this.#changed === 0) {
-          this.#bumpStoreRow("syncs");
-          // A row changed that the fast way did not count: the next commit counts anew, or a failed guard would pass.
-          this.#totalChanges = -1;
-        }
-      }
+      const dataVersion = synced ? this.#dataVersion() : 0;
       connection.exec("COMMIT");
       this.#epochIsNew = false;
       if (this.#changed > 0) this.#hasWritten = this.#unsynced = true;
@@ -169,6 +161,11 @@ export class Committer {
     return row?.[0] as number;
   }
 
+  /** A commit that changes no page flushes nothing. */
+  #touchIfUnchanged(synced: boolean): void {
+    if (synced && this.#changed === 0) this.#bumpStoreRow("syncs");
+  }
+
   #takeVersion(): number {
     if (this.#versionNext === this.#versionEnd) {
       const base = this.#bumpStoreRow("version_epoch") * EPOCH_VERSIONS;
@@ -184,7 +181,7 @@ export class Committer {
 
   // The fast way.
 
-  #fast({ checks, writes }: Batch): CommitResult | null {
+  #fast({ checks, writes }: Batch, synced: boolean): CommitResult | null {
     if (this.#totalChanges < 0) this.#totalChanges = this.#countChanges();
     const guards: (RecordCheck | undefined)[] = [];
     const search = checks.length * writes.length <= PAIRS_MAX;
@@ -214,6 +211,8 @@ export class Committer {
         this.#changed++;
       }
     }
+    // Before the count: a changed row that is not counted would make up for a failed guard of the next commit.
+    this.#touchIfUnchanged(synced);
     const total = this.#countChanges();
     if (total - this.#totalChanges !== this.#changed) return null;
     this.#totalChanges = total;
@@ -260,13 +259,13 @@ export class Committer {
 
   // The careful way.
 
-  #careful({ checks, writes }: Batch): CommitResult {
+  #careful({ checks, writes }: Batch, synced: boolean): CommitResult {
+    this.#totalChanges = -1;
     const failed: number[] = [];
     for (let i = 0; i < checks.length; i++) if (!this.#holds(checks[i] as Check)) failed.push(i);
     if (failed.length > 0) return { ok: false, failed, missing: [] };
     const assigned: number[] = [];
-    if (writes.length === 0) return { ok: true, assigned };
-    const version = this.#takeVersion();
+    const version = writes.length === 0 ? 0 : this.#takeVersion();
     for (let i = 0; i < writes.length; i++) {
       const write = writes[i] as Write;
       if (write.write === "append") {
@@ -293,6 +292,7 @@ export class Committer {
         this.#changed++;
       }
     }
+    this.#touchIfUnchanged(synced);
     return { ok: true, assigned };
   }
 

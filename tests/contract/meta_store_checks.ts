@@ -235,4 +235,45 @@ export function registerChecks(name: string, open: OpenFixture): void {
       }
     },
   );
+
+  contractTest(
+    `${name}: a commit that changed nothing hides no failed check of the next`,
+    open,
+    async ({ store }) => {
+      await commitWrites(store, put("usage", [1], use(1)), put("usage", [2], use(2)));
+      const before = await scanAll(store, "usage");
+      for (const first of [[], [remove("usage", [9])], [remove("usage", [8]), remove("usage", [9])]]) {
+        for (const options of [ordered, synced]) {
+          for (
+            const next of [
+              { checks: [checkAbsent("usage", [1])], writes: [put("usage", [1], use(7))] },
+              {
+                checks: [checkColumns("usage", [1], { bytes: 7 })],
+                writes: [update("usage", [1], { set: { bytes: 8 } })],
+              },
+              {
+                checks: [checkVersion("usage", [1], 7)],
+                writes: [put("usage", [2], use(7)), remove("usage", [1])],
+              },
+              {
+                checks: [],
+                writes: [put("usage", [2], use(7)), update("usage", [9], { add: { bytes: 1 } })],
+              },
+            ]
+          ) {
+            // Commits before it, so that nothing has to be counted anew.
+            await commitWrites(store, put("usage", [5], use(1)));
+            await commitWrites(store, remove("usage", [5]));
+            assert.ok((await store.commit({ checks: [], writes: first }, options)).ok);
+            assert.equal(
+              (await store.commit(next, ordered)).ok,
+              false,
+              JSON.stringify([first, options, next]),
+            );
+          }
+        }
+      }
+      assert.deepEqual(await scanAll(store, "usage"), before);
+    },
+  );
 }

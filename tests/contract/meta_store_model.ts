@@ -5,6 +5,7 @@ import { declarationOf, type TableName } from "../../core/meta/schema.ts";
 import {
   type Batch,
   type Check,
+  type Durability,
   type Key,
   type MetaStore,
   type Value,
@@ -29,6 +30,7 @@ type AnyCheck =
 interface AnyBatch {
   readonly checks: AnyCheck[];
   readonly writes: Write[];
+  readonly durability: Durability;
 }
 
 // Few keys and values, so that batches meet.
@@ -142,6 +144,7 @@ const batches: fc.Arbitrary<AnyBatch[]> = fc.array(
   fc.record({
     checks: fc.array(checkArbitrary, { maxLength: 3 }),
     writes: fc.array(writeArbitrary, { maxLength: 5 }),
+    durability: fc.constantFrom<Durability[]>("ordered", "ordered", "ordered", "synced"),
   }),
   { maxLength: COMMITS_MAX },
 );
@@ -252,13 +255,16 @@ async function compare(store: MetaStore, sequence: AnyBatch[]): Promise<void> {
   const model = new Model();
   const versions = new Map<string, number>();
   const usedVersions = new Map<string, Set<number>>();
-  const start = {
+  const start: AnyBatch = {
+    durability: "ordered",
     checks: [],
     writes: [{ write: "put", table: "counters", key: ["log"], columns: { value: 0 } } as Write],
   };
   for (const batch of [start, ...sequence]) {
     const checks = batch.checks.map((check) => withVersion(check, versions));
-    const result = await store.commit({ checks, writes: batch.writes } as Batch, { durability: "ordered" });
+    const result = await store.commit({ checks, writes: batch.writes } as Batch, {
+      durability: batch.durability,
+    });
     const expected = model.commit(batch);
     if (result.ok) {
       assert.equal(expected, null);
