@@ -64,10 +64,12 @@ export const cases = collect((test) => {
       t.refused(() => as(bob, () => change(path, bob.uid, bob.gid)), "EPERM", [path]);
     });
 
-    test(`chown/OK: -1, -1 on a ${kind} moves at most its ctime`, (t) => {
-      const path = t.make(kind, t.fresh(), { uid: alice.uid, gid: alice.gid });
+    test(`chown/OK: -1, -1 on a ${kind} is allowed to all and moves ctime only`, (t) => {
+      const path = t.make(kind, t.fresh(), { uid: alice.uid, gid: alice.gid, mode: 0o755 });
       const before = t.stat(path);
-      t.ok(as(alice, () => chownOf(kind)(path, -1, -1)));
+      for (const user of [alice, root, bob]) {
+        t.changes(() => t.ok(as(user, () => chownOf(kind)(path, -1, -1))), { [path]: "c" }, `by ${user.uid}`);
+      }
       const after = t.stat(path);
       t.is({ ...after, ctime: before.ctime }, before);
     });
@@ -88,6 +90,20 @@ export const cases = collect((test) => {
             t.is(octal(t.stat(path).mode), octal(after), `${octal(mode)} by ${user.uid} to group ${gid}`);
           }
         }
+      }
+    });
+
+    test(`chown/OK: -1, -1 clears the set-id bits of a ${kind}, for those who may chmod`, (t) => {
+      for (
+        const [user, result, after] of [[alice, "OK", "0755"], [root, "OK", "0755"], [
+          bob,
+          "EPERM",
+          "6755",
+        ]] as const
+      ) {
+        const path = t.make(kind, t.fresh(), { mode: 0o6755, uid: alice.uid, gid: alice.gid });
+        t.fails(as(user, () => chown(path, -1, -1)), result, `by ${user.uid}`);
+        t.is(octal(t.stat(path).mode), after, `by ${user.uid}`);
       }
     });
 

@@ -139,9 +139,9 @@ export const cases = collect((test) => {
     });
   }
 
-  test("write/EFBIG or EINVAL: beyond the largest offset", (t) => {
+  test("write/EINVAL: beyond the largest offset", (t) => {
     const { fd, path } = opened(t, "abc");
-    t.fails(pwrite(fd, "xy", 2n ** 63n - 1n), ["EFBIG", "EINVAL"]);
+    t.fails(pwrite(fd, "xy", 2n ** 63n - 1n), "EINVAL");
     t.fails(pwrite(fd, "x", -1), "EINVAL");
     t.fails(pread(fd, 1, -1), "EINVAL");
     t.is(t.stat(path).size, 3);

@@ -120,7 +120,7 @@ export const cases = collect((test) => {
     t.fails(pread(writing, 1, 0), "EBADF");
     const reading = t.must(open(path, O.RDONLY));
     t.fails(write(reading, "x"), "EBADF");
-    t.fails(ftruncate(reading, 0), ["EINVAL", "EBADF"]);
+    t.fails(ftruncate(reading, 0), "EINVAL");
     const nothing = t.must(open(path, O.PATH));
     t.fails(pread(nothing, 1, 0), "EBADF");
     [writing, reading, nothing].forEach(close);
@@ -230,7 +230,7 @@ export const cases = collect((test) => {
   test("open/ENXIO: a device that nobody serves", (t) => {
     t.ok(t.stat(t.make("block")).ino);
     const fd = open(t.make("block"), O.RDONLY);
-    t.fails(fd, ["ENXIO", "EACCES", "OK"]);
+    t.fails(fd, ["ENXIO", "EACCES"]);
     if (fd >= 0) close(fd);
   });
 

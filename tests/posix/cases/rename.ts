@@ -144,14 +144,14 @@ export const cases = collect((test) => {
     t.fails(rename(`${path}/a`, path), "ENOTEMPTY");
     t.fails(rename(`${path}/a`, one), "ENOTEMPTY");
     const file = t.make("regular", `${path}/f`);
-    t.fails(rename(file, path), ["EISDIR", "ENOTEMPTY"]);
+    t.fails(rename(file, path), "ENOTEMPTY");
   });
 
-  test("rename/EBUSY or EINVAL: . and .. as last component", (t) => {
+  test("rename/EBUSY: . and .. as last component", (t) => {
     const { two, path } = scene(t, "dir");
     for (const dots of [".", ".."]) {
-      t.fails(rename(`${path}/${dots}`, `${two}/n`), ["EBUSY", "EINVAL"], `from ${dots}`);
-      t.fails(rename(two, `${path}/${dots}`), ["EBUSY", "EINVAL", "ENOTEMPTY", "EEXIST"], `to ${dots}`);
+      t.fails(rename(`${path}/${dots}`, `${two}/n`), "EBUSY", `from ${dots}`);
+      t.fails(rename(two, `${path}/${dots}`), "EBUSY", `to ${dots}`);
     }
   });
 
@@ -285,7 +285,7 @@ export const cases = collect((test) => {
     const { path } = scene(t, "dir");
     t.must(mkdir(`${path}/a`));
     t.fails(rename(path, `${path}/a`, RENAME.EXCHANGE), "EINVAL");
-    t.fails(rename(`${path}/a`, path, RENAME.EXCHANGE), ["EINVAL", "ENOTEMPTY"]);
+    t.fails(rename(`${path}/a`, path, RENAME.EXCHANGE), "EINVAL");
   }, { needs: ["exchange"] });
 
   test("rename/EINVAL: flags that exclude each other, unknown flags", (t) => {

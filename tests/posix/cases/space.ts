@@ -44,7 +44,7 @@ export const cases = collect((test) => {
       t.is(lseek(fd, 4 * MiB, SEEK.HOLE), 4 * MiB);
       t.fails(lseek(fd, 5 * MiB, SEEK.DATA), "ENXIO");
       t.fails(lseek(fd, 5 * MiB, SEEK.HOLE), "ENXIO");
-      t.fails(lseek(fd, -1, SEEK.DATA), ["ENXIO", "EINVAL"]);
+      t.fails(lseek(fd, -1, SEEK.DATA), "ENXIO");
     }, { needs: ["seek hole"] });
   }
 
@@ -148,7 +148,7 @@ export const cases = collect((test) => {
     t.fails(fallocate(fifo, 0, 0, 10), "ESPIPE");
     close(fifo);
     const directory = t.must(open(t.dir, O.RDONLY));
-    t.fails(fallocate(directory, 0, 0, 10), ["EBADF", "EISDIR", "ENODEV"]);
+    t.fails(fallocate(directory, 0, 0, 10), "EBADF");
     close(directory);
   });
 

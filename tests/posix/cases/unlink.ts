@@ -68,10 +68,10 @@ export const cases = collect((test) => {
     t.fails(unlinkAt(-100, directory, 0), "EISDIR");
   });
 
-  test("unlink/EISDIR or EACCES: somebody else's directory", (t) => {
+  test("unlink/EACCES: somebody else's directory", (t) => {
     const parent = t.make("dir");
     const directory = t.make("dir", `${parent}/d`);
-    t.fails(as(alice, () => unlink(directory)), ["EACCES", "EISDIR"]);
+    t.fails(as(alice, () => unlink(directory)), "EACCES");
   });
 
   test("unlink/ENOTDIR: a slash after a file", (t) => {
@@ -193,7 +193,7 @@ export const cases = collect((test) => {
   test("rmdir/ENOTEMPTY: the path ends in ..", (t) => {
     const directory = t.make("dir");
     t.make("dir", `${directory}/inner`);
-    t.fails(rmdir(`${directory}/inner/..`), ["ENOTEMPTY", "EINVAL"]);
+    t.fails(rmdir(`${directory}/inner/..`), "ENOTEMPTY");
   });
 
   test("rmdir/EBUSY: the root, and a mount point", (t) => {
