@@ -107,7 +107,9 @@ export async function makeVolume(
   limits: Pick<FormatSettings, "blockBytes" | "capacityBytes" | "inodesMax" | "acl"> = {},
 ): Promise<MadeVolume> {
   const env = systemEnv("warn");
-  const settings = { name, storage: schemeOf(bucket) ?? "file", bucket, ...limits };
+  // The volume is whose who makes it.
+  const root = { rootUid: Deno.uid() ?? 0, rootGid: Deno.gid() ?? 0 };
+  const settings = { name, storage: schemeOf(bucket) ?? "file", bucket, ...limits, ...root };
   const record = async (meta: OpenMeta): Promise<MadeVolume> => {
     const { format, created } = await failingAs(
       ExitCode.alreadyFormatted,

@@ -96,7 +96,7 @@ function run(args: string[], env: Record<string, string> = {}): Promise<Deno.Com
 
 function messageOf(stderr: Uint8Array): string {
   const text = new TextDecoder().decode(stderr).trim();
-  return text.replaceAll(`${PROGRAM}: `, "").replace(/\s*\n\s*/g, "; ") || "it did not say why";
+  return text.replace(/^\S*fusermount3?: /gm, "").replace(/\s*\n\s*/g, "; ") || "it did not say why";
 }
 
 function mountFailure(mountPoint: string, message: string): UserError {
