@@ -17,7 +17,7 @@ export interface Peer {
    * came at once is a failure.
    */
   blocking<C extends PeerCall>(
-    t: Test,
+    t: Pick<Test, "holds">,
     call: C,
     ...args: Arguments<C>
   ): Promise<{ done: Promise<Result<C>> }>;
@@ -62,7 +62,7 @@ function startPeer(): Peer {
     pid: child.pid,
     call: <C extends PeerCall>(call: C, ...args: Arguments<C>) =>
       within(send(call, args), `${call} of a peer`) as Promise<Result<C>>,
-    async blocking<C extends PeerCall>(t: Test, call: C, ...args: Arguments<C>) {
+    async blocking<C extends PeerCall>(t: Pick<Test, "holds">, call: C, ...args: Arguments<C>) {
       let answered = false;
       const done = send(call, args).then((result) => {
         answered = true;
