@@ -135,7 +135,8 @@ export const ioctl: Operation<IoctlResult> = {
   },
 };
 
-function runIoctl({ vfs }: ServerContext, request: FuseRequest): MaybePromise<number> {
+function runIoctl(ctx: ServerContext, request: FuseRequest): MaybePromise<number> {
+  const { vfs } = ctx;
   const { ino } = request;
   switch (request.u32(abi.IoctlIn.cmd)) {
     case abi.FS_IOC_GETFLAGS:
@@ -145,14 +146,14 @@ function runIoctl({ vfs }: ServerContext, request: FuseRequest): MaybePromise<nu
       return flags instanceof Promise ? flags.then(toXflags) : toXflags(flags);
     }
     case abi.FS_IOC_SETFLAGS:
-      return nothingOut(vfs.setFlags(request, ino, inWord(request, 0)));
+      return changed(ctx, ino, vfs.setFlags(request, ino, inWord(request, 0)));
     case abi.FS_IOC_FSSETXATTR: {
       const bits = inWord(request, abi.Fsxattr.xflags) & ~FS_XFLAG_HASATTR;
       // Extent sizes and projects are nothing that is kept here.
       const { extsize, projid, cowextsize } = abi.Fsxattr;
       const asksMore = [extsize, projid, cowextsize].some((field) => inWord(request, field) !== 0);
       if ((bits & ~ALL_XFLAGS) !== 0 || asksMore) throw new FsError("ENOTSUP");
-      return nothingOut(vfs.setFlags(request, ino, toFlags(bits), ALL_FLAGS));
+      return changed(ctx, ino, vfs.setFlags(request, ino, toFlags(bits), ALL_FLAGS));
     }
     default:
       throw new FsError("ENOTTY");
@@ -166,6 +167,9 @@ function inWord(request: FuseRequest, offset: number): number {
   return request.u32(abi.IOCTL_IN_BYTES + offset);
 }
 
-function nothingOut(done: MaybePromise<void>): MaybePromise<number> {
-  return done instanceof Promise ? done.then(() => 0) : 0;
+/** Nothing is copied out of a change. Its ctime is news to the kernel, which takes an ioctl for no change of the file. */
+async function changed(ctx: ServerContext, ino: number, done: MaybePromise<void>): Promise<number> {
+  await done;
+  await ctx.outdate(ino, "attributes");
+  return 0;
 }

@@ -20,9 +20,11 @@ const ROOT = { ino: 1 };
 /** Over a file system in memory; `initFlags` is what the kernel offered. */
 function overTree(initFlags = 0xffffffff, options = {}) {
   const tree = createTreeVfs(systemEnv("error"));
-  const server = harness({ vfs: tree, env: systemEnv("error"), options });
+  const notified: Uint8Array[] = [];
+  const notify = (message: Uint8Array) => void notified.push(message);
+  const server = harness({ vfs: tree, env: systemEnv("error"), options, notify });
   const init = server.send(Opcode.INIT, {}, u32(7), u32(40), u32(0), u32(initFlags), zeros(48));
-  return { ...server, tree, agreedFlags: init?.body.getUint32(12, true) ?? 0 };
+  return { ...server, tree, notified, agreedFlags: init?.body.getUint32(12, true) ?? 0 };
 }
 
 const bodyOf = (answer: { bytes: Uint8Array } | undefined) => answer?.bytes;
@@ -112,14 +114,14 @@ Deno.test("REMOVEXATTR removes, and says ENODATA the second time", () => {
   equal(send(Opcode.REMOVEXATTR, ROOT, name("user.a"))?.errno, errnoNumbers.ENODATA);
 });
 
-function ioctl(
-  { send }: ReturnType<typeof overTree>,
+async function ioctl(
+  { ask }: ReturnType<typeof overTree>,
   cmd: number,
   outBytes: number,
   input: readonly number[] = [],
 ) {
   const words = Uint8Array.from(new Uint8Array(Uint32Array.from(input).buffer));
-  return send(
+  return await ask(
     Opcode.IOCTL,
     ROOT,
     ...[u64(0), u32(0), u32(cmd), u64(0), u32(words.length), u32(outBytes)],
@@ -127,29 +129,34 @@ function ioctl(
   );
 }
 
-Deno.test("IOCTL: flags in both forms, and exactly as many bytes as the kernel waits for", () => {
+Deno.test("IOCTL: flags in both forms, and exactly as many bytes as the kernel waits for", async () => {
   const server = overTree();
-  equal(ioctl(server, FS_IOC_SETFLAGS, 0, [0x10 | 0x80])?.errno, 0);
+  equal((await ioctl(server, FS_IOC_SETFLAGS, 0, [0x10 | 0x80])).errno, 0);
   equal(server.tree.root.row.flags, 0x90);
-  const flags = ioctl(server, FS_IOC_GETFLAGS, 4);
+  equal(server.notified.length, 1, "the kernel hears that ctime is another");
+  const flags = await ioctl(server, FS_IOC_GETFLAGS, 4);
   equal(bodyOf(flags)?.length, 16 + 4);
   equal(wordAt(flags, 0), 0, "the result");
   equal(wordAt(flags, 16), 0x90);
-  const extended = ioctl(server, FS_IOC_FSGETXATTR, 28);
+  const extended = await ioctl(server, FS_IOC_FSGETXATTR, 28);
   equal(bodyOf(extended)?.length, 16 + 28);
   equal(wordAt(extended, 16), 0x08 | 0x40, "immutable and noatime as FS_XFLAG_*");
   ok(bodyOf(extended)?.subarray(20).every((byte) => byte === 0));
-  equal(ioctl(server, FS_IOC_FSSETXATTR, 0, [0x10, 0, 0, 0, 0, 0, 0])?.errno, 0);
+  equal((await ioctl(server, FS_IOC_FSSETXATTR, 0, [0x10, 0, 0, 0, 0, 0, 0])).errno, 0);
   equal(server.tree.root.row.flags, 0x20, "append-only in place of what was there");
 });
 
-Deno.test("IOCTL: what is not known is ENOTTY, what cannot be kept ENOTSUP, too little is EINVAL", () => {
+Deno.test("IOCTL: what is not known is ENOTTY, what cannot be kept ENOTSUP, too little is EINVAL", async () => {
   const server = overTree();
-  equal(ioctl(server, 0x5401, 0)?.errno, errnoNumbers.ENOTTY, "TCGETS, as isatty(3) asks");
-  equal(ioctl(server, FS_IOC_GETFLAGS, 1 << 20)?.errno, errnoNumbers.ENOTTY);
-  equal(ioctl(server, FS_IOC_FSSETXATTR, 0, [0, 0, 0, 5, 0, 0, 0])?.errno, errnoNumbers.ENOTSUP, "a project");
-  equal(ioctl(server, FS_IOC_FSSETXATTR, 0, [0x200, 0, 0, 0, 0, 0, 0])?.errno, errnoNumbers.ENOTSUP);
-  equal(ioctl(server, FS_IOC_SETFLAGS, 0)?.errno, errnoNumbers.EINVAL);
+  equal((await ioctl(server, 0x5401, 0)).errno, errnoNumbers.ENOTTY, "TCGETS, as isatty(3) asks");
+  equal((await ioctl(server, FS_IOC_GETFLAGS, 1 << 20)).errno, errnoNumbers.ENOTTY);
+  equal(
+    (await ioctl(server, FS_IOC_FSSETXATTR, 0, [0, 0, 0, 5, 0, 0, 0])).errno,
+    errnoNumbers.ENOTSUP,
+    "a project",
+  );
+  equal((await ioctl(server, FS_IOC_FSSETXATTR, 0, [0x200, 0, 0, 0, 0, 0, 0])).errno, errnoNumbers.ENOTSUP);
+  equal((await ioctl(server, FS_IOC_SETFLAGS, 0)).errno, errnoNumbers.EINVAL);
 });
 
 Deno.test("answers that come later are answered from what the request said", async () => {
