@@ -53,7 +53,7 @@ Deno.test("cli: usage errors are one line and exit code 2", async () => {
     ],
     [["format", "libsql:/tmp/x.db", "vol", "--storage", "memory", "--bucket", "file:x"], /does not fit/],
     [["format", "libsql:/tmp/x.db", "vol", "--bucket", "ftp:x"], /'ftp:' is not one of an object store/],
-    [["mount", "libsql:/tmp/x.db", "/tmp", "-o", "ro,noexec"], /-o noexec is not supported/],
+    [["mount", "libsql:/tmp/x.db", "/tmp", "-o", "ro,frobnicate"], /-o frobnicate is not supported/],
   ];
   for (const [args, expected] of cases) {
     const result = await slayerfs(args);

@@ -5,12 +5,15 @@
  * A first stop signal unmounts; if the mount is in use it says by whom and goes on serving, a second one detaches the
  * mount (its users keep what they have open), a third does not wait for them any longer. Data is stored in every case.
  */
-import { type FuseMount, mountFuse } from "../fuse/mount.ts";
+import { type FuseMount, type FuseMountOptions, mountFuse } from "../fuse/mount.ts";
 import { checkMountPoint } from "../fuse/mount_point.ts";
 import type { Env } from "../core/env.ts";
 import { FsError, NotStoredError, UserError } from "../core/errors.ts";
 import { findPaths } from "../core/meta/find_paths.ts";
 import type { MetaStore } from "../core/meta/store.ts";
+import type { AtimeMode } from "../core/vfs/atime.ts";
+import { squashed, type SquashOptions } from "../core/vfs/squash.ts";
+import { openSubdir } from "../core/vfs/subdir.ts";
 import { openVolume, type Volume, type VolumeOptions } from "../core/volume.ts";
 import { ExitCode, failingAs } from "./exit_code.ts";
 import { describeHolders } from "./holders.ts";
@@ -24,7 +27,20 @@ export interface MountSettings {
   /** Absolute. */
   readonly mountPoint: string;
   readonly readOnly: boolean;
+  /** What mount(8) and df(1) show as the source; default: the volume's name. */
   readonly fsName?: string;
+  /** The default is the META-URL instead, as in fstab: mount(8) knows by it that the line is mounted. */
+  readonly showsUrl?: boolean;
+  readonly atime?: AtimeMode;
+  readonly nodiratime?: boolean;
+  readonly nodev?: boolean;
+  readonly nosuid?: boolean;
+  readonly noexec?: boolean;
+  readonly allowOther?: boolean;
+  readonly defaultPermissions?: boolean;
+  /** A directory of the volume that is mounted instead of its root. */
+  readonly subdir?: string;
+  readonly squash: SquashOptions;
   readonly bufferBytes: number;
   readonly cacheBytes: number;
   readonly attrTtlMs: number;
@@ -54,7 +70,8 @@ export async function serveMount(settings: MountSettings, env: Env, events: Moun
         const options = volumeOptionsOf(settings);
         const volume = await openVolume({ meta: meta.store, objects, format, env, options });
         try {
-          await serveVolume(volume, settings, env, events, signals);
+          const source = settings.fsName ?? (settings.showsUrl ? meta.shownUrl : `slayerfs:${format.name}`);
+          await serveVolume(volume, { ...settings, fsName: source }, env, events, signals);
         } catch (error) {
           // Closing may fail, too, and only the last error is reported.
           await closeVolume(
@@ -77,13 +94,22 @@ export async function serveMount(settings: MountSettings, env: Env, events: Moun
 }
 
 function volumeOptionsOf(settings: MountSettings): VolumeOptions {
-  const { bufferBytes, cacheBytes, attrTtlMs, entryTtlMs } = settings;
+  const { readOnly, atime, nodiratime, bufferBytes, cacheBytes, attrTtlMs, squash } = settings;
+  const checkPermissions = !kernelChecks(settings);
+  // A name that the kernel keeps lets everybody pass who comes while it does, whatever the directory says to him; that
+  // matters unless all are the same user.
+  const entryTtlMs = checkPermissions && squash.squash !== "all" ? 0 : settings.entryTtlMs;
   return {
     client: { host: Deno.hostname(), pid: Deno.pid, mountPoint: settings.mountPoint, version },
-    readOnly: settings.readOnly,
+    ...{ readOnly, checkPermissions, atime, nodiratime },
     data: { bufferBytes, cacheBytes },
     engine: { attrTtlMs, entryTtlMs },
   };
+}
+
+/** The kernel knows everybody by the real name: it cannot check what the squashed may. */
+function kernelChecks({ squash, defaultPermissions = true }: MountSettings): boolean {
+  return defaultPermissions && squash.squash !== "all";
 }
 
 /** Stores what is left. What cannot be stored is lost with this process, so it is said by name. */
@@ -115,17 +141,16 @@ async function serveVolume(
   signals: StopSignals,
 ): Promise<void> {
   if (signals.stopping) throw new UserError("stopped before the mount was made");
-  const mount = await failingAs(ExitCode.mountPoint, () =>
-    mountFuse(
-      {
-        mountPoint: settings.mountPoint,
-        fsName: settings.fsName ?? `slayerfs:${volume.format.name}`,
-        readOnly: settings.readOnly,
-        posixAcl: volume.format.acl,
-      },
-      volume.vfs,
-      env,
-    ));
+  const shown = settings.subdir === undefined ? volume.vfs : await openSubdir(volume.vfs, settings.subdir);
+  const vfs = squashed(shown, settings.squash);
+  const { mountPoint, readOnly, atime, nodiratime, nodev, nosuid, noexec, allowOther } = settings;
+  const defaultPermissions = kernelChecks(settings);
+  const options: FuseMountOptions = {
+    ...{ mountPoint, readOnly, atime, nodiratime, nodev, nosuid, noexec, allowOther, defaultPermissions },
+    fsName: settings.fsName ?? `slayerfs:${volume.format.name}`,
+    posixAcl: volume.format.acl && defaultPermissions,
+  };
+  const mount = await failingAs(ExitCode.mountPoint, () => mountFuse(options, vfs, env));
   const forgetRecord = recordMount(mount.mountPoint);
   try {
     events.ready(volume.format.name);

@@ -4,7 +4,8 @@ import { UserError } from "../core/errors.ts";
 import { backgroundHandshake } from "./background.ts";
 import { ExitCode } from "./exit_code.ts";
 import { makeVolume } from "./format.ts";
-import { addMountFlags, type MountFlags, runMount, settingsOf } from "./mount.ts";
+import { runMount } from "./mount.ts";
+import { addMountFlags, givenMount, type MountFlags } from "./mount_flags.ts";
 import { printLine } from "./output.ts";
 import { defaultVolumeHome } from "./paths.ts";
 import { selfCommand } from "./self.ts";
@@ -29,10 +30,10 @@ Examples:
     .action(start);
 }
 
-async function start(mountPoint: string, flags: MountFlags): Promise<void> {
+async function start(mountPoint: string, _flags: MountFlags, command: Command): Promise<void> {
   const home = defaultVolumeHome();
   const metaUrl = `libsql:${home}/meta.db`;
-  const settings = settingsOf(metaUrl, mountPoint, flags);
+  const { settings, flags } = givenMount(command, metaUrl, mountPoint);
   makeDirectory(home, 0o700);
   makeDirectory(settings.mountPoint, 0o755);
   const { created } = await makeVolume(metaUrl, "default", `file:${home}/objects`);

@@ -40,6 +40,8 @@ export interface VolumeOptions {
   readonly checkPermissions?: boolean;
   /** When reads set access times; default `relatime`. A read-only client never does. */
   readonly atime?: AtimeMode;
+  /** Reads of directories set no access times. */
+  readonly nodiratime?: boolean;
   readonly engine?: Partial<Omit<EngineOptions, "capacityBytes" | "inodesMax">>;
   readonly data?: Partial<DataPathOptions>;
   /** How long data of removed files is kept for readers on other clients, s; default 0. */
@@ -110,6 +112,7 @@ export async function openVolume(parts: VolumeParts): Promise<Volume> {
       checkPermissions: options.checkPermissions ?? false,
       acl: format.acl,
       atime: readOnly ? "noatime" : options.atime ?? "relatime",
+      nodiratime: options.nodiratime ?? false,
     },
     capacity: async () => await objects.capacity?.().catch(() => null) ?? null,
     wakeReclaim: reclaimer.wake,

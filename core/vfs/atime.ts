@@ -1,12 +1,13 @@
 /**
  * Access times, with the rules of mount(8): `relatime` sets atime at a read if it is not later than mtime or ctime, or if
- * it is a day old; `strictatime` at every read; `noatime` never. Reads that the kernel answers from its own cache are not
- * seen here.
+ * it is a day old; `strictatime` at every read; `noatime` never; `nodiratime` not for directories. Reads that the kernel
+ * answers from its own cache are not seen here.
  *
  * The commit is not waited for by the read. Until it is done the new time is kept here and shown by every stat of this
  * client: `pending`. At most one commit a file is under way; a failing one loses only the access time.
  */
 import type { Env, Timespec } from "../env.ts";
+import { isDirectory } from "../meta/attr.ts";
 import { FS_NOATIME_FL } from "../meta/inode_flags.ts";
 import type { MetaEngine } from "../meta/engine.ts";
 import type { Attr } from "./types.ts";
@@ -22,11 +23,13 @@ export class AccessTimes {
     private readonly engine: Pick<MetaEngine, "raiseAtime">,
     private readonly env: Env,
     private readonly mode: AtimeMode,
+    private readonly nodiratime = false,
   ) {}
 
   /** The file was read. */
   noteRead(row: Attr): void {
     if (this.mode === "noatime" || (row.flags & FS_NOATIME_FL) !== 0 || this.pending.has(row.ino)) return;
+    if (this.nodiratime && isDirectory(row.mode)) return;
     const now = this.env.now();
     if (this.mode === "relatime" && !isDue(row, now)) return;
     const settled = this.engine.raiseAtime(row.ino, now).catch(() => {}).then(() => {

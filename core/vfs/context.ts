@@ -15,6 +15,7 @@ export interface VfsOptions {
   /** The volume has POSIX ACLs. */
   readonly acl: boolean;
   readonly atime: AtimeMode;
+  readonly nodiratime: boolean;
 }
 
 export interface VfsContext {

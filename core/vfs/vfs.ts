@@ -28,7 +28,8 @@ export interface VfsWithClose extends Vfs {
 }
 
 export function createVfs(parts: Omit<VfsContext, "nodes" | "handles" | "accessTimes">): VfsWithClose {
-  const accessTimes = new AccessTimes(parts.engine, parts.env, parts.options.atime);
+  const { atime, nodiratime } = parts.options;
+  const accessTimes = new AccessTimes(parts.engine, parts.env, atime, nodiratime);
   const ctx: VfsContext = { ...parts, nodes: new Nodes(), handles: new Handles(), accessTimes };
   const { engine, nodes, handles } = ctx;
   const { create, requireDirectoryAccess, ...names } = namesOf(ctx);
