@@ -1,11 +1,10 @@
 /**
  * A note about each running mount, so that `umount` can wait for its process: the kernel says only that the mount is out of
- * the tree, while the process may still be storing data. One file per mount in /run, named by the mount's device number;
- * without a /run that can be written, nobody waits.
+ * the tree, while the process may still be storing data. One file per mount, named by the mount's device number, in /run or
+ * in the runtime directory of the user who mounts (XDG_RUNTIME_DIR); without one that can be written, nobody waits.
  */
 import { mountAt } from "../fuse/mountinfo.ts";
-
-const DIRECTORY = "/run/slayerfs";
+import { dirname } from "./paths.ts";
 
 interface ServingProcess {
   readonly pid: number;
@@ -15,11 +14,11 @@ interface ServingProcess {
 
 /** Notes that this process serves the mount; returns what takes the note away. */
 export function recordMount(mountPoint: string): () => void {
-  const path = recordPath(mountPoint);
+  const path = recordPaths(mountPoint)[0];
   const startTicks = startTicksOf(Deno.pid);
-  if (path === null || startTicks === null) return () => {};
+  if (path === undefined || startTicks === null) return () => {};
   try {
-    Deno.mkdirSync(DIRECTORY, { recursive: true });
+    Deno.mkdirSync(dirname(path), { recursive: true });
     const temporary = `${path}.${Deno.pid}`;
     Deno.writeTextFileSync(temporary, JSON.stringify({ pid: Deno.pid, startTicks } satisfies ServingProcess));
     Deno.renameSync(temporary, path);
@@ -37,23 +36,29 @@ export function recordMount(mountPoint: string): () => void {
 
 /** The process that serves the mount at `mountPoint`, if it can be told. */
 export function servingProcess(mountPoint: string): ServingProcess | null {
-  const path = recordPath(mountPoint);
-  if (path === null) return null;
-  try {
-    const record = JSON.parse(Deno.readTextFileSync(path)) as ServingProcess;
-    return isRunning(record) ? record : null;
-  } catch {
-    return null;
+  for (const path of recordPaths(mountPoint)) {
+    try {
+      const record = JSON.parse(Deno.readTextFileSync(path)) as ServingProcess;
+      if (isRunning(record)) return record;
+    } catch {
+      // There is none.
+    }
   }
+  return null;
 }
 
 export function isRunning(process: ServingProcess): boolean {
   return startTicksOf(process.pid) === process.startTicks;
 }
 
-function recordPath(mountPoint: string): string | null {
-  const device = mountAt(mountPoint)?.device;
-  return device === undefined ? null : `${DIRECTORY}/${device.replace(":", "-")}.json`;
+/** Where the note of this mount is, one's own place first. Root also unmounts what others mounted. */
+function recordPaths(mountPoint: string): string[] {
+  const mount = mountAt(mountPoint);
+  if (mount === undefined) return [];
+  const own = Deno.uid() === 0 ? "/run" : Deno.env.get("XDG_RUNTIME_DIR");
+  const places = own?.startsWith("/") ? [own] : [];
+  if (Deno.uid() === 0 && mount.userId !== 0) places.push(`/run/user/${mount.userId}`);
+  return places.map((place) => `${place}/slayerfs/${mount.device.replace(":", "-")}.json`);
 }
 
 /** Field 22 of /proc/PID/stat (proc(5)); null if there is no such process, or only its exit code is left of it. */

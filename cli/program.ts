@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { backgroundHandshake } from "./background.ts";
 import { addFormat } from "./format.ts";
 import { addMount } from "./mount.ts";
+import { addMountHelper, HELPER_COMMAND, helperExitCode, withHelperCommand } from "./mount_helper.ts";
 import { addStart } from "./start.ts";
 import { addStatus } from "./status.ts";
 import { addUmount } from "./umount.ts";
@@ -13,7 +14,13 @@ import { failureOf, reportFailure } from "./report.ts";
 import { version } from "./version.ts";
 
 /** Runs the program; the process should exit with the number that comes back. */
-export async function main(args: readonly string[]): Promise<number> {
+export async function main(given: readonly string[]): Promise<number> {
+  const args = withHelperCommand(given);
+  const code = await run(args);
+  return args[0] === HELPER_COMMAND ? helperExitCode(code) : code;
+}
+
+async function run(args: readonly string[]): Promise<number> {
   try {
     const program = buildProgram();
     if (args.length === 0) {
@@ -50,6 +57,7 @@ SLAYERFS_DEBUG=1 shows where an unexpected failure came from.`,
   addStart(program);
   addFormat(program);
   addMount(program);
+  addMountHelper(program);
   addUmount(program);
   addStatus(program);
   addVersion(program);

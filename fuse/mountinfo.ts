@@ -7,6 +7,8 @@ export interface MountInfo {
   /** For example `ext4` or `fuse.slayerfs`. */
   readonly type: string;
   readonly source: string;
+  /** Who mounted a FUSE file system; 0 for all others. */
+  readonly userId: number;
 }
 
 export const FS_TYPE = "fuse.slayerfs";
@@ -21,8 +23,15 @@ export function parseMountInfo(text: string): MountInfo[] {
     const [, , device, , mountPoint] = fields;
     const type = fields[separator + 1];
     const source = fields[separator + 2];
+    const userId = Number(/(?:^|,)user_id=(\d+)/.exec(fields[separator + 3] ?? "")?.[1] ?? 0);
     if (separator < 0 || device === undefined || mountPoint === undefined || type === undefined) continue;
-    mounts.push({ device, mountPoint: unescapeField(mountPoint), type, source: unescapeField(source ?? "") });
+    mounts.push({
+      device,
+      mountPoint: unescapeField(mountPoint),
+      type,
+      source: unescapeField(source ?? ""),
+      userId,
+    });
   }
   return mounts;
 }
