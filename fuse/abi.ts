@@ -236,6 +236,8 @@ export const FATTR_KILL_SUIDGID = 1 << 11;
 export const READ_IN_BYTES = 40;
 export const WRITE_IN_BYTES = 40;
 export const ReadIn = { fh: 0, offset: 8, size: 16, flags: 20 } as const;
+/** open(2) flags of the descriptor as they are now. */
+export const WriteIn = { openFlags: 32 } as const;
 export const FUSE_WRITE_KILL_SUIDGID = 1 << 2;
 
 /** struct fuse_write_out */

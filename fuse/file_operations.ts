@@ -1,6 +1,6 @@
 /** Operations on open files and directories. */
 import { FsError } from "../core/errors.ts";
-import type { Opened } from "../core/vfs/types.ts";
+import { O_APPEND, type Opened } from "../core/vfs/types.ts";
 import * as abi from "./abi.ts";
 import { direntWriter, forEachReference, type IoBuffer, set64 } from "./codec.ts";
 import type { ServerContext } from "./context.ts";
@@ -57,7 +57,8 @@ export const write: Operation<number> = {
     const data = request.data(abi.WRITE_IN_BYTES, request.u32(abi.ReadIn.size));
     if (offset > Number.MAX_SAFE_INTEGER - data.length) throw new FsError("EFBIG");
     const killSuidGid = (request.u32(abi.ReadIn.flags) & abi.FUSE_WRITE_KILL_SUIDGID) !== 0;
-    return ctx.vfs.write(request, request.ino, handleOf(request), offset, data, killSuidGid);
+    const isAppend = (request.u32(abi.WriteIn.openFlags) & O_APPEND) !== 0;
+    return ctx.vfs.write(request, request.ino, handleOf(request), offset, data, killSuidGid, isAppend);
   },
   encode(_, reply, count) {
     set64(reply.view, BODY, count);

@@ -215,18 +215,20 @@ export function filesOf(
       offset: number,
       bytes: Uint8Array,
       killSuidGid: boolean,
+      isAppend = false,
     ): number | Promise<number> {
       if ((handles.file(handle).flags & O_ACCMODE) === O_RDONLY) throw new FsError("EBADF");
-      const end = offset + bytes.length;
-      if (end > FILE_BYTES_MAX) throw new FsError("EFBIG");
       const row = engine.cached(ino);
       const length = Math.max(row?.length ?? 0, data.dirtyEnd(ino));
+      const at = isAppend ? Math.max(offset, length) : offset;
+      const end = at + bytes.length;
+      if (end > FILE_BYTES_MAX) throw new FsError("EFBIG");
       const hasRoom = end <= length || engine.hasRoom(end - length);
       const isSpecial = row === undefined ||
         ((row.flags & (FS_IMMUTABLE_FL | FS_SYNC_FL)) | (row.xattrKinds & XATTR_CAPABILITY)) !== 0 ||
         (killSuidGid && (row.mode & (S_ISUID | S_ISGID)) !== 0);
-      if (hasRoom !== true || isSpecial) return writeSlowly(ino, offset, bytes, hasRoom, killSuidGid);
-      const written = data.write(ino, offset, bytes);
+      if (hasRoom !== true || isSpecial) return writeSlowly(ino, at, bytes, hasRoom, killSuidGid, isAppend);
+      const written = data.write(ino, at, bytes);
       return written instanceof Promise ? written.then(() => bytes.length) : bytes.length;
     },
 
@@ -273,6 +275,7 @@ export function filesOf(
     bytes: Uint8Array,
     hasRoom: boolean | Promise<boolean>,
     killSuidGid: boolean,
+    isAppend: boolean,
   ): Promise<number> {
     if (!await hasRoom) throw new FsError("ENOSPC", "the volume is full");
     const row = await current(ino);
@@ -282,7 +285,9 @@ export function filesOf(
     if (killsMode || killsCapability) {
       await engine.setattr(ino, { killSuidGid: killsMode, killCapability: true });
     }
-    await data.write(ino, offset, bytes);
+    const at = isAppend ? Math.max(offset, withDirty(ctx, row).length) : offset;
+    if (at + bytes.length > FILE_BYTES_MAX) throw new FsError("EFBIG");
+    await data.write(ino, at, bytes);
     if ((row.flags & FS_SYNC_FL) !== 0) await data.flush(ino, "synced");
     return bytes.length;
   }

@@ -119,9 +119,9 @@ export function squashed(vfs: Vfs, { squash, anonymous, owner: { uid, gid } }: S
       return vfs.open(who, ino, flags, killSuidGid || kills(who));
     },
     read: (caller, ino, handle, offset, into) => vfs.read(as(caller), ino, handle, offset, into),
-    write(caller, ino, handle, offset, data, killSuidGid) {
+    write(caller, ino, handle, offset, data, killSuidGid, isAppend) {
       const who = as(caller);
-      return vfs.write(who, ino, handle, offset, data, killSuidGid || kills(who));
+      return vfs.write(who, ino, handle, offset, data, killSuidGid || kills(who), isAppend);
     },
     flush: (caller, ino, handle, lockOwner) => vfs.flush(as(caller), ino, handle, lockOwner),
     fsync: (caller, ino, handle, dataOnly) => vfs.fsync(as(caller), ino, handle, dataOnly),

@@ -92,8 +92,8 @@ function rootedAt(vfs: Vfs, top: number): Vfs {
     tmpfile: (caller, parent, mode, flags, umask) => vfs.tmpfile(caller, inside(parent), mode, flags, umask),
     open: (caller, ino, flags, killSuidGid) => vfs.open(caller, inside(ino), flags, killSuidGid),
     read: (caller, ino, handle, offset, into) => vfs.read(caller, inside(ino), handle, offset, into),
-    write: (caller, ino, handle, offset, data, killSuidGid) =>
-      vfs.write(caller, inside(ino), handle, offset, data, killSuidGid),
+    write: (caller, ino, handle, offset, data, killSuidGid, isAppend) =>
+      vfs.write(caller, inside(ino), handle, offset, data, killSuidGid, isAppend),
     flush: (caller, ino, handle, lockOwner) => vfs.flush(caller, inside(ino), handle, lockOwner),
     fsync: (caller, ino, handle, dataOnly) => vfs.fsync(caller, inside(ino), handle, dataOnly),
     release: (ino, handle) => vfs.release(inside(ino), handle),

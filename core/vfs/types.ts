@@ -208,7 +208,8 @@ export interface Vfs {
   open(caller: Caller, ino: number, flags: number, killSuidGid?: boolean): MaybePromise<Opened>;
   /** Fills `into` from `offset`; the number of bytes read, less than asked only at end of file. */
   read(caller: Caller, ino: number, handle: number, offset: number, into: Uint8Array): MaybePromise<number>;
-  /** `data` is valid until the result settles. `killSuidGid`: as in SetAttr. The number of bytes written. */
+  /** `data` is valid until the result settles. `killSuidGid`: as in SetAttr. `isAppend`: at the end of file if that is past
+   *  `offset`, which the kernel chose by the end that it knows. The number of bytes written. */
   write(
     caller: Caller,
     ino: number,
@@ -216,6 +217,7 @@ export interface Vfs {
     offset: number,
     data: Uint8Array,
     killSuidGid: boolean,
+    isAppend?: boolean,
   ): MaybePromise<number>;
   /** A close(2) of one descriptor: what was written is stored and visible to others when it returns. `lockOwner`: this
    *  owner's record locks on the file are given back, as every close does (POSIX). */

@@ -167,3 +167,31 @@ mountTest("a counter that programs on two mounts change under flock(1) loses not
   });
   await mounted.finish();
 });
+
+mountTest(
+  "lines that two mounts append under a lock all stay",
+  (mounted) =>
+    withPeerOnEach(mounted, async (_here, _hereFd, _there, _thereFd, second) => {
+      const lines = 40;
+      await withPeers(2, async (...writers) => {
+        const directories = [mounted.mountPoint, second];
+        await Promise.all(writers.map(async (writer, i) => {
+          const fd = await writer.call("open", join(directories[i] as string, "file"), O.WRONLY | O.APPEND);
+          for (let line = 0; line < lines; line++) {
+            assert.equal(await writer.call("flock", fd, LOCK.EX), OK);
+            const text = `writer ${i} line ${line}\n`;
+            assert.equal(await writer.call("append", fd, text), text.length);
+            assert.equal(await writer.call("flock", fd, LOCK.UN), OK);
+          }
+        }));
+      });
+      for (const directory of [mounted.mountPoint, second]) {
+        const text = await Deno.readTextFile(join(directory, "file"));
+        const seen = text.replace("0123456789", "").trimEnd().split("\n");
+        const expected = [0, 1].flatMap((i) =>
+          Array.from({ length: lines }, (_, line) => `writer ${i} line ${line}`)
+        );
+        assert.deepEqual(seen.toSorted(), expected.toSorted());
+      }
+    }),
+);

@@ -80,6 +80,29 @@ Deno.test("what was written under a lock is there for its next holder, on anothe
   assert.equal((await one.getattr(caller(), ino, handle)).attr.length, 16);
 });
 
+Deno.test("an append goes to the end that other mounts have moved, whatever end the kernel knows", async () => {
+  const { env, one, two, ino, handle } = await twoMounts();
+  const { handle: other } = await two.open(caller(), ino, O_WRONLY);
+  const append = async (vfs: Vfs, at: number, kernelEnd: number, text: string) => {
+    await env.run(Promise.resolve(vfs.flock(caller(), ino, at, "write", WAIT)));
+    const written = vfs.write(caller(), ino, at, kernelEnd, bytes(text), false, true);
+    assert.equal(await env.run(Promise.resolve(written)), text.length);
+    await env.run(Promise.resolve(vfs.flock(caller(), ino, at, "unlock", NOW)));
+  };
+  await append(one, handle, 0, "one ");
+  await append(two, other, 0, "two ");
+  await append(one, handle, 4, "three ");
+  await append(one, handle, 10, "four ");
+  await append(two, other, 4, "five");
+  const into = new Uint8Array(100);
+  const count = await env.run(Promise.resolve(one.read(caller(), ino, handle, 0, into)));
+  assert.equal(new TextDecoder().decode(into.subarray(0, count)), "one two three four five".slice(0, count));
+  assert.equal((await env.run(Promise.resolve(two.getattr(caller(), ino, other)))).attr.length, 23);
+  // Without O_APPEND the offset is what it is.
+  await env.run(Promise.resolve(two.write(caller(), ino, other, 0, bytes("ONE"), false)));
+  assert.equal((await env.run(Promise.resolve(two.getattr(caller(), ino, other)))).attr.length, 23);
+});
+
 Deno.test("any close of a process gives back its record locks on the file, and no one else's", async () => {
   const { one, two, ino, handle, meta } = await twoMounts();
   const { handle: second } = await one.open(caller(), ino, O_RDWR);
