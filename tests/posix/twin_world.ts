@@ -28,11 +28,13 @@ interface Side {
 type Random = (below: number) => number;
 
 const names = ["a", "b", "c"];
-/** Every path the walk knows: three levels. */
-const paths: readonly string[] = names.flatMap((x) => [
-  x,
-  ...names.flatMap((y) => [`${x}/${y}`, ...names.map((z) => `${x}/${y}/${z}`)]),
-]);
+/** Every path the walk knows, by level: three names on each of three. */
+const level1 = names;
+const level2 = level1.flatMap((x) => names.map((y) => `${x}/${y}`));
+const level3 = level2.flatMap((x) => names.map((y) => `${x}/${y}`));
+const paths: readonly string[] = [...level1, ...level2, ...level3];
+/** Most calls meet a name that exists. */
+const levels: readonly (readonly string[])[] = [level1, level1, level1, level2, level2, level3];
 const users: readonly User[] = [
   root,
   root,
@@ -80,7 +82,7 @@ function pick<V>(random: Random, values: readonly V[]): V {
 /** The next call. */
 function nextStep(random: Random): Step {
   const user = pick(random, users);
-  const [p, q] = [pick(random, paths), pick(random, paths)];
+  const [p, q] = [pick(random, pick(random, levels)), pick(random, pick(random, levels))];
   const mode = pick(random, modes);
   const slot = random(fdSlots);
   const [uid, gid] = [pick(random, ids), pick(random, ids)];
