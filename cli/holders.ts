@@ -1,4 +1,5 @@
 /** Who keeps a mount busy: looked up in /proc, which never asks the mount itself and so cannot hang on it. */
+import { parseMountInfo } from "../fuse/mountinfo.ts";
 import { printable } from "./output.ts";
 
 export interface Holder {
@@ -23,11 +24,19 @@ export function holdersOf(mountPoint: string, limit = 5): Holder[] {
 
 /** ` (held by bash 4711: current directory)`, or nothing when nobody is seen. */
 export function describeHolders(mountPoint: string): string {
-  const holders = holdersOf(mountPoint);
-  if (holders.length === 0) return "";
-  return ` (held by ${
-    holders.map((each) => `${each.name} ${each.pid}: ${printable(each.what)}`).join("; ")
-  })`;
+  const holders = [
+    ...mountsBelow(mountPoint).map((path) => `the mount at ${printable(path)}`),
+    ...holdersOf(mountPoint).map((each) => `${each.name} ${each.pid}: ${printable(each.what)}`),
+  ];
+  return holders.length === 0 ? "" : ` (held by ${holders.join("; ")})`;
+}
+
+/** A file system that carries another one stays, too. */
+function mountsBelow(mountPoint: string, limit = 5): string[] {
+  return parseMountInfo(Deno.readTextFileSync("/proc/self/mountinfo"))
+    .map((mount) => mount.mountPoint)
+    .filter((path) => path !== mountPoint && isBelow(path, mountPoint))
+    .slice(0, limit);
 }
 
 function processIds(): number[] {
