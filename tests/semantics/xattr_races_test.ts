@@ -1,11 +1,11 @@
 /** Extended attributes, ACLs and inode flags changed by several clients at once: every call to the store takes its time. */
 import assert from "node:assert/strict";
 import { ROOT_INO } from "../../core/limits.ts";
-import { serializeAcl } from "../../core/meta/acl.ts";
+import { parseAcl, serializeAcl } from "../../core/meta/acl.ts";
 import { S_IFREG } from "../../core/meta/attr.ts";
 import { FS_IMMUTABLE_FL } from "../../core/meta/inode_flags.ts";
 import { ACCESS_ACL_NAME, DEFAULT_ACL_NAME } from "../../core/meta/special_xattrs.ts";
-import type { MetaStore } from "../../core/meta/store.ts";
+import { type MetaStore, read } from "../../core/meta/store.ts";
 import { checkMetadata } from "../helpers/check_metadata.ts";
 import { acl, codeOf } from "../helpers/checked_world.ts";
 import { delayedMetaStore, seededRandom } from "../helpers/delayed_meta_store.ts";
@@ -125,5 +125,47 @@ Deno.test("an immutable file is never removed or changed by a client that knew i
       codeOf(() => three.setxattr(ino, bytes("user.a"), bytes("v"))),
     ]);
     assert.deepEqual(new Set(codes), new Set(["EPERM"]));
+  });
+});
+
+Deno.test("what a client remembers of modes and ACLs is never what it builds on", async () => {
+  const store = await formattedMemoryStore();
+  const [one, two] = await Promise.all([openClient(store), openClient(store)]);
+  const { ino: d } = await one.create(ROOT_INO, bytes("d"), newFile(0o040755));
+  const { ino: f } = await one.create(d, bytes("f"), newFile(S_IFREG | 0o644));
+  const aclOf = async (ino: number) => {
+    const [found] = await store.get([read("xattrs", [ino, ACCESS_ACL_NAME])]);
+    return found === null ? null : parseAcl(found.row.value);
+  };
+  const create = async (name: string) => (await two.create(d, bytes(name), newFile(S_IFREG | 0o666))).ino;
+
+  await two.getattr(d);
+  const first = acl(7, [1000, 7], 5, 5, 5);
+  await one.setxattr(d, DEFAULT_ACL_NAME, serializeAcl(first));
+  assert.deepEqual(await aclOf(await create("a")), acl(6, [1000, 7], 5, 4, 4), "a default ACL that is new");
+  await one.setxattr(d, DEFAULT_ACL_NAME, serializeAcl(acl(7, [2000, 7], 5, 5, 0)));
+  assert.deepEqual(await aclOf(await create("b")), acl(6, [2000, 7], 5, 4, 0), "one that has changed");
+
+  await two.getattr(f);
+  await one.setxattr(f, ACCESS_ACL_NAME, serializeAcl(acl(6, [1000, 6], 4, 4, 4)));
+  await two.setattr(f, { mode: 0o600 });
+  assert.deepEqual(await aclOf(f), acl(6, [1000, 6], 4, 0, 0), "chmod of a file that had no ACL");
+  await one.setattr(f, { mode: 0o4600 });
+  await two.setxattr(f, ACCESS_ACL_NAME, serializeAcl(acl(7, [1000, 6], 4, 7, 0)));
+  assert.equal((await one.refresh(f)).mode & 0o7777, 0o4770, "the set-user-ID bit that came meanwhile");
+  await checkMetadata(store);
+});
+
+Deno.test("a chmod does not bring back the ACL that it found", async () => {
+  await races(60, async ([one, two]) => {
+    assert.ok(one && two);
+    const { ino } = await one.create(ROOT_INO, bytes("f"), newFile(S_IFREG | 0o644));
+    await one.setxattr(ino, ACCESS_ACL_NAME, serializeAcl(acl(6, [1000, 6], 4, 6, 4)));
+    await Promise.all([
+      two.setattr(ino, { mode: 0o600 }),
+      one.setxattr(ino, ACCESS_ACL_NAME, serializeAcl(acl(6, [2000, 6], 4, 6, 4))),
+    ]);
+    const value = await one.getxattr(ino, ACCESS_ACL_NAME);
+    assert.equal(parseAcl(value)?.[1]?.id, 2000);
   });
 });
