@@ -18,40 +18,19 @@
  * so it changes a row kept for that. Where nothing was committed by anyone since the last flush there is nothing to do.
  */
 import { StoreError } from "../../core/errors.ts";
-import type { Batch, Check, CommitResult, Key, Value, Write } from "../../core/meta/store.ts";
+import type { Batch, Check, CommitResult, Key, Write } from "../../core/meta/store.ts";
 import type { Connection } from "./libsql_connection.ts";
-import { isConstraint, isSyncFailure } from "./libsql_errors.ts";
-import { sqliteDialect } from "./libsql_file.ts";
-import * as sql from "./sql_schema.ts";
-import {
-  appendConflictError,
-  checkAllColumns,
-  checkAppend,
-  checkKey,
-  checkPrefix,
-  checkSomeColumns,
-  checkUpdateNames,
-  checkUpdateValues,
-  overflowError,
-  type PlainRow,
-  sameValue,
-  shapeOf,
-  type TableShape,
-} from "./table_shape.ts";
-
-type Update = Extract<Write, { write: "update" }>;
-type Append = Extract<Write, { write: "append" }>;
-/** A check on one record. */
-type RecordCheck = Exclude<Check, { check: "empty" }>;
+import { isSyncFailure } from "./libsql_errors.ts";
+import { type RecordCheck, RecordStatements } from "./libsql_records.ts";
+import { overflowError, sameValue, shapeOf, type TableShape } from "./table_shape.ts";
 
 const EPOCH_VERSIONS = 2 ** 20;
 /** Looking for the write that belongs to a check compares each with each: not for long batches. */
 const PAIRS_MAX = 256;
-const VERSION_COLUMN: readonly string[] = ["version"];
-const NO_COLUMNS: readonly string[] = [];
 
 export class Committer {
   readonly #connection: Connection;
+  readonly #records: RecordStatements;
   #versionNext = 0;
   #versionEnd = 0;
   /** The epoch in use was taken by the transaction under way. */
@@ -69,6 +48,7 @@ export class Committer {
 
   constructor(connection: Connection) {
     this.#connection = connection;
+    this.#records = new RecordStatements(connection);
   }
 
   /** Something was committed through this connection. */
@@ -194,20 +174,21 @@ export class Committer {
           continue;
         }
       }
-      if (!this.#holds(check)) return { ok: false, failed: [i], missing: [] };
+      if (!this.#records.holds(check)) return { ok: false, failed: [i], missing: [] };
     }
     const version = this.#takeVersion();
     const assigned: number[] = [];
     for (let i = 0; i < writes.length; i++) {
       const write = writes[i] as Write;
       if (write.write === "append") {
-        const value = this.#append(write, version);
+        const value = this.#records.append(write, version);
         if (value === undefined) return null;
+        this.#changed += 2;
         assigned.push(value);
       } else if (write.write === "delete" && guards[i] === undefined) {
-        this.#changed += this.#remove(write);
+        this.#changed += this.#records.remove(write);
       } else {
-        this.#applyGuarded(write, guards[i], version);
+        this.#records.write(write, guards[i], version);
         this.#changed++;
       }
     }
@@ -223,72 +204,33 @@ export class Committer {
     return this.#connection.one("total changes", [], () => "SELECT total_changes()")?.[0] as number;
   }
 
-  /** Runs the statement of a write, which changes one row if it exists as it should and the guard holds. */
-  #applyGuarded(write: Exclude<Write, Append>, guard: RecordCheck | undefined, version: number): void {
-    const shape = shapeOf(write.table);
-    checkKey(shape, write.key, shape.key.length);
-    switch (write.write) {
-      case "put":
-        if (guard === undefined || (guard.check === "version" && guard.version === 0)) {
-          this.#insert(
-            shape,
-            write.key,
-            write.columns as PlainRow,
-            version,
-            guard === undefined ? "replace" : "keep",
-          );
-        } else {
-          checkAllColumns(shape, write.columns as PlainRow);
-          const replace = {
-            write: "update",
-            table: write.table,
-            key: write.key,
-            set: write.columns,
-          } as Update;
-          this.#update(shape, replace, version, guard);
-        }
-        return;
-      case "update":
-        checkUpdateValues(shape, write);
-        this.#update(shape, write, version, guard);
-        return;
-      case "delete":
-        this.#delete(shape, write.key, guard);
-    }
-  }
-
   // The careful way.
 
   #careful({ checks, writes }: Batch, synced: boolean): CommitResult {
     this.#totalChanges = -1;
     const failed: number[] = [];
-    for (let i = 0; i < checks.length; i++) if (!this.#holds(checks[i] as Check)) failed.push(i);
+    for (let i = 0; i < checks.length; i++) if (!this.#records.holds(checks[i] as Check)) failed.push(i);
     if (failed.length > 0) return { ok: false, failed, missing: [] };
     const assigned: number[] = [];
     const version = writes.length === 0 ? 0 : this.#takeVersion();
     for (let i = 0; i < writes.length; i++) {
       const write = writes[i] as Write;
       if (write.write === "append") {
-        const value = this.#append(write, version);
+        const value = this.#records.append(write, version);
         if (value === undefined) {
           this.#checkMissing(shapeOf(write.counter.table), write.counter.key);
           return { ok: false, failed: [], missing: [i] };
         }
+        this.#changed += 2;
         assigned.push(value);
-      } else if (write.write === "update") {
-        const shape = shapeOf(write.table);
-        checkKey(shape, write.key, shape.key.length);
-        checkUpdateValues(shape, write);
-        this.#update(shape, write, version, undefined);
-        if (this.#connection.lastChanges() === 0) {
-          this.#checkMissing(shape, write.key);
+      } else if (write.write === "delete") {
+        this.#changed += this.#records.remove(write);
+      } else {
+        this.#records.write(write, undefined, version);
+        if (write.write === "update" && this.#connection.lastChanges() === 0) {
+          this.#checkMissing(shapeOf(write.table), write.key);
           return { ok: false, failed: [], missing: [i] };
         }
-        this.#changed++;
-      } else if (write.write === "delete") {
-        this.#changed += this.#remove(write);
-      } else {
-        this.#applyGuarded(write, undefined, version);
         this.#changed++;
       }
     }
@@ -298,107 +240,7 @@ export class Committer {
 
   /** An update changed nothing: the record is missing, or else an addition was refused. */
   #checkMissing(shape: TableShape, key: Key): void {
-    if (this.#matches(shape, key, NO_COLUMNS, [])) throw overflowError(shape);
-  }
-
-  #holds(check: Check): boolean {
-    const shape = shapeOf(check.table);
-    if (check.check === "empty") {
-      checkPrefix(shape, check.prefix);
-      const count = check.prefix.length;
-      const any = () => sql.selectAny(sqliteDialect, shape, count);
-      return this.#connection.one(`any ${check.table} ${count}`, check.prefix, any) === undefined;
-    }
-    checkKey(shape, check.key, shape.key.length);
-    if (check.check === "version") {
-      const select = () => sql.selectVersion(sqliteDialect, shape);
-      return (this.#connection.one(`version ${check.table}`, check.key, select)?.[0] ?? 0) === check.version;
-    }
-    return this.#matches(shape, check.key, guardColumns(shape, check), guardValues(check));
-  }
-
-  #matches(shape: TableShape, key: Key, columns: readonly string[], values: readonly Value[]): boolean {
-    const select = () => sql.selectMatch(sqliteDialect, shape, columns);
-    const row = this.#connection.one(`match ${shape.table} ${columns.join()}`, [...key, ...values], select);
-    return row !== undefined;
-  }
-
-  // Statements of both ways.
-
-  #insert(
-    shape: TableShape,
-    key: Key,
-    columns: PlainRow,
-    version: number,
-    existing: "keep" | "fail" | "replace",
-  ): void {
-    checkAllColumns(shape, columns);
-    const parameters: unknown[] = [...key];
-    for (const { name } of shape.columns) parameters.push(columns[name]);
-    parameters.push(version);
-    const text = () => sql.insert(sqliteDialect, shape, existing);
-    this.#connection.apply(`insert ${shape.table} ${existing}`, parameters, text);
-  }
-
-  /** Deletes a record that need not be there; the number of records that were. */
-  #remove(write: Extract<Write, { write: "delete" }>): number {
-    const shape = shapeOf(write.table);
-    checkKey(shape, write.key, shape.key.length);
-    this.#delete(shape, write.key, undefined);
-    return this.#connection.lastChanges();
-  }
-
-  #delete(shape: TableShape, key: Key, guard: RecordCheck | undefined): void {
-    const columns = guard === undefined ? NO_COLUMNS : guardColumns(shape, guard);
-    const text = () => sql.deleteOne(sqliteDialect, shape, columns);
-    const parameters = guard === undefined ? key : [...key, ...guardValues(guard)];
-    this.#connection.apply(`delete ${shape.table} ${columns.join()}`, parameters, text);
-  }
-
-  #update(shape: TableShape, write: Update, version: number, guard: RecordCheck | undefined): void {
-    const columns = guard === undefined ? NO_COLUMNS : guardColumns(shape, guard);
-    let key = `update ${write.table}`;
-    for (const name in write.set) key += ` ${name}`;
-    key += " +";
-    for (const name in write.add) key += ` ${name}`;
-    if (write.raise !== undefined) {
-      for (const raise of write.raise) {
-        key += ` ^ ${raise.columns.join(" ")}`;
-      }
-    }
-    key += " ?";
-    for (const name of columns) key += ` ${name}`;
-    this.#connection.apply(key, updateParameters(write, version, guard), () => {
-      checkUpdateNames(shape, write);
-      return sql.updateOne(sqliteDialect, shape, {
-        set: Object.keys(write.set ?? {}),
-        add: Object.keys(write.add ?? {}),
-        raise: write.raise ?? [],
-        guard: columns,
-      });
-    });
-  }
-
-  /** Undefined: the counter's record is missing, or at its end. */
-  #append(write: Append, version: number): number | undefined {
-    const shape = shapeOf(write.table);
-    const counter = checkAppend(shape, write);
-    const { column } = write.counter;
-    const bump = () => sql.bumpCounter(sqliteDialect, counter, column);
-    const row = this.#connection.one(
-      `bump ${counter.table} ${column}`,
-      [...write.counter.key, version],
-      bump,
-    );
-    const value = row?.[0] as number | undefined;
-    if (value === undefined) return undefined;
-    try {
-      this.#insert(shape, [...write.key, value], write.columns as PlainRow, version, "fail");
-    } catch (error) {
-      throw isConstraint(error) ? appendConflictError(shape) : error;
-    }
-    this.#changed += 2;
-    return value;
+    if (this.#records.exists(shape, key)) throw overflowError(shape);
   }
 }
 
@@ -423,26 +265,4 @@ function sameKey(a: Key, b: Key): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (!sameValue(a[i], b[i])) return false;
   return true;
-}
-
-function guardColumns(shape: TableShape, check: RecordCheck): readonly string[] {
-  if (check.check === "version") return VERSION_COLUMN;
-  checkSomeColumns(shape, check.columns as PlainRow);
-  return Object.keys(check.columns);
-}
-
-function guardValues(check: RecordCheck): readonly Value[] {
-  return check.check === "version" ? [check.version] : Object.values(check.columns as PlainRow);
-}
-
-/** In the order of `updateOne`. */
-function updateParameters(write: Update, version: number, guard: RecordCheck | undefined): unknown[] {
-  const parameters: unknown[] = [...write.key, version];
-  const set = write.set as PlainRow | undefined;
-  for (const name in set) parameters.push(set[name]);
-  const add = write.add as PlainRow | undefined;
-  for (const name in add) parameters.push(add[name]);
-  if (write.raise !== undefined) { for (const { to } of write.raise) parameters.push(...to); }
-  if (guard !== undefined) parameters.push(...guardValues(guard));
-  return parameters;
 }

@@ -94,7 +94,7 @@ for (const [name, store] of Object.entries(stores)) {
   Deno.bench(`${name}: lookup (get with follow)`, { group: "lookup" }, async () => {
     const key = [PARENT, encoder.encode(`file-${16 + (turn++ * 7919) % FILES}`)];
     const [found] = await store.get([read("edges", key, "ino")]);
-    if (found?.ref == null) throw new Error("not found");
+    if (!found?.ref) throw new Error("not found");
   });
   Deno.bench(`${name}: getattr`, { group: "getattr" }, async () => {
     await store.get([read("inodes", [16 + (turn++ * 7919) % FILES])]);
