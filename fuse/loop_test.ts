@@ -28,6 +28,7 @@ function fakeDevice() {
       return next.length;
     },
     write: () => (counts.answers++, 0),
+    writeAsync: () => Promise.resolve(),
     async poll(timeoutMs) {
       counts.polls++;
       counts.polling++;

@@ -1,8 +1,11 @@
 /** Requests as the kernel writes them, and its view of the answers, for tests of the server without a device. */
+import { type Env, type LogLevel, systemEnv } from "../../core/env.ts";
+import type { Vfs } from "../../core/vfs/types.ts";
 import { IN_HEADER_BYTES, InHeader, OUT_HEADER_BYTES, OutHeader } from "../../fuse/abi.ts";
 import { getU64, type IoBuffer, ioBuffer, set64 } from "../../fuse/codec.ts";
 import type { FuseServerOptions } from "../../fuse/server.ts";
 import { createFuseServer, type FuseServer } from "../../fuse/server.ts";
+import { createTreeVfs } from "./tree_vfs.ts";
 
 export interface Answer {
   readonly unique: number;
@@ -125,4 +128,23 @@ export function harness(options: Omit<FuseServerOptions, "reply">): Harness {
     },
   };
   return self;
+}
+
+/** An Env whose log lines are kept. */
+export function testEnv(): { env: Env; lines: [LogLevel, string][] } {
+  const lines: [LogLevel, string][] = [];
+  return { env: { ...systemEnv(), log: (level, message) => void lines.push([level, message]) }, lines };
+}
+
+/** A server over a Vfs that has only these calls: any other is a failure of the test. */
+export function over(calls: Partial<Vfs>, options = {}) {
+  const { env, lines } = testEnv();
+  return { ...harness({ vfs: calls as Vfs, env, options }), lines };
+}
+
+/** A server over a tree of maps. */
+export function overTree(options = {}) {
+  const { env, lines } = testEnv();
+  const tree = createTreeVfs(env, { ttlMs: 1500 });
+  return { ...harness({ vfs: tree, env, options }), lines, tree };
 }
