@@ -56,6 +56,8 @@ Deno.test({
 });
 
 mountTest("POSIX cases on a mount over libSQL", async (mounted) => {
+  // Other users walk through it.
+  await Deno.chmod(mounted.directory, 0o755);
   const base = join(mounted.mountPoint, "posix");
   await Deno.mkdir(base, { mode: 0o755 });
   const results = await runCases(base, suite);

@@ -15,7 +15,7 @@ mountTest("random calls of several users give on a mount what they give on the h
   const host = await Deno.makeTempDir({ prefix: "posix-twin-" });
   const tested = join(mounted.mountPoint, "twin");
   await Deno.mkdir(tested);
-  for (const directory of [host, tested]) await Deno.chmod(directory, 0o755);
+  for (const directory of [mounted.directory, host, tested]) await Deno.chmod(directory, 0o755);
   const maskBefore = umask(0);
   try {
     for (let i = 0; i < worlds; i++) {
