@@ -54,7 +54,7 @@ export function decodeState(row: Columns<"plocks">): LockState {
 /** The record's columns; null for no record. */
 export function encodeState(state: LockState): Columns<"plocks"> | null {
   const { writer, stamp, holders, waiting } = state;
-  if (holders.length === 0 && waiting.length === 0) return null;
+  if (isEmpty(state)) return null;
   const records = waiting.map(({ session, owner, start, end, type }): WaitingRecord => [
     session,
     owner,
@@ -68,6 +68,15 @@ export function encodeState(state: LockState): Columns<"plocks"> | null {
     holders: encodeHolders(holders),
     waiting: records.length === 0 ? "" : JSON.stringify(records),
   };
+}
+
+/** Such a state is no record. */
+export function isEmpty({ holders, waiting }: LockState): boolean {
+  return holders.length === 0 && waiting.length === 0;
+}
+
+export function isSameWrite(a: LockState, b: LockState): boolean {
+  return a.writer === b.writer && a.stamp === b.stamp;
 }
 
 /** True if two states differ in more than who wrote them. */

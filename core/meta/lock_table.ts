@@ -22,17 +22,16 @@
 import { type Errno, FsError } from "../errors.ts";
 import type { Timer } from "../env.ts";
 import type { MetaContext } from "./context.ts";
-import { dropLocksOn, type LockTableName } from "./lock_release.ts";
+import { commitLocks, dropLocks, type LockCommit, type LockTableName, readLocks } from "./lock_record.ts";
 import {
   type Asked,
   decide,
   type Decision,
-  decodeState,
   differs,
-  encodeState,
+  isEmpty,
+  isSameWrite,
   type LockRequest,
   type LockState,
-  noLocks,
 } from "./lock_state.ts";
 import {
   conflictingHolders,
@@ -42,8 +41,7 @@ import {
   type LockType,
   RANGE_END_MAX,
 } from "./record_locks.ts";
-import { type Check, checkAbsent, checkColumns, put, read, remove } from "./store.ts";
-import { believe, withRetry } from "./transact.ts";
+import { WaitGraph } from "./wait_graph.ts";
 
 /** How often a waiting client looks whether others have unlocked. */
 const POLL_MS_MIN = 10;
@@ -92,13 +90,15 @@ interface LockedFile {
 /** The locks of one table: record locks or flocks. */
 export class LockTable {
   private files = new Map<number, LockedFile>();
-  /** Waiting requests by owner, for deadlocks. */
-  private waiters = new Map<string, Set<Pending>>();
+  /** Null for flocks, which the kernel does not look at for deadlocks either. */
+  private readonly waits: WaitGraph<Pending> | null;
   private stamp = 0;
   private isClosed = false;
   private stopWatching: (() => void) | undefined;
 
-  constructor(private readonly ctx: MetaContext, private readonly table: LockTableName) {}
+  constructor(private readonly ctx: MetaContext, private readonly table: LockTableName) {
+    this.waits = table === "plocks" ? new WaitGraph((pending: Pending) => this.blockers(pending)) : null;
+  }
 
   /**
    * Locks or unlocks a range. EAGAIN (in the way, not to wait), EINTR, EDEADLK, ENOLCK (too many ranges), EIO (the store, or
@@ -135,7 +135,7 @@ export class LockTable {
     wanted: { readonly owner: string; readonly start: number; readonly end: number; readonly type: LockType },
   ): Promise<FoundLock | null> {
     const { session } = this.ctx;
-    const state = await this.load(ino);
+    const state = await readLocks(this.ctx, this.table, ino);
     const conflict = firstConflict(state.holders, { session, ...wanted });
     if (conflict === undefined) return null;
     const { holder, range } = conflict;
@@ -169,7 +169,7 @@ export class LockTable {
     for (const file of [...this.files.values()]) {
       while (file.running !== undefined) await file.running;
       file.timer?.cancel();
-      await dropLocksOn(this.ctx, this.table, file.ino, this.ctx.session);
+      await dropLocks(this.ctx, this.table, file.ino, this.ctx.session);
     }
     this.files.clear();
   }
@@ -256,7 +256,7 @@ export class LockTable {
         mustRead = false;
         requests = file.pending.slice();
         const previous = state;
-        state = await this.load(file.ino);
+        state = await readLocks(this.ctx, this.table, file.ino);
         file.known = state;
         file.hasNews = true;
         isFresh = true;
@@ -286,7 +286,7 @@ export class LockTable {
     file: LockedFile,
     before: LockState,
     decision: Decision<Pending>,
-  ): Promise<"done" | "conflict" | "ended"> {
+  ): Promise<LockCommit> {
     const { ctx, table } = this;
     const isLocking = decision.granted.some(({ type }) => type !== "unlock") ||
       decision.state.waiting.length > before.waiting.length;
@@ -295,28 +295,16 @@ export class LockTable {
     const after: LockState = isChanged
       ? { ...decision.state, writer: ctx.session, stamp: ++this.stamp }
       : before;
-    const key = [file.ino];
-    const checks: Check[] = [
-      before.writer === 0
-        ? checkAbsent(table, key)
-        : checkColumns(table, key, { writer: before.writer, stamp: before.stamp }),
-    ];
-    if (isLocking) checks.push(checkColumns("usage", [ctx.session], {}));
-    const columns = encodeState(after);
-    const writes = !isChanged ? [] : [columns === null ? remove(table, key) : put(table, key, columns)];
     for (const pending of decision.granted) pending.isGranting = true;
+    let outcome: LockCommit | undefined;
     try {
-      const result = await withRetry(
-        ctx,
-        () => ctx.store.commit({ checks, writes }, { durability: "ordered" }),
-      );
-      if (result.ok) {
-        file.known = columns === null ? noLocks : after;
-        return "done";
-      }
-      return result.failed.includes(1) ? "ended" : "conflict";
+      outcome = await commitLocks(ctx, table, file.ino, { before, after, isLocking });
+      // No record looks like any other: whether others had one meanwhile could not be told.
+      if (outcome === "done") file.known = isEmpty(after) ? undefined : after;
+      return outcome;
     } finally {
-      for (const pending of decision.granted) pending.isGranting = false;
+      // What is committed stays so until it is answered.
+      for (const pending of decision.granted) pending.isGranting = outcome === "done";
     }
   }
 
@@ -331,36 +319,17 @@ export class LockTable {
     for (const pending of blocked) {
       if (pending.isDone) isMarkLeft = true;
       else if (pending.isInterrupted) this.finish(pending, lockError("EINTR"));
-      else if (this.table === "plocks" && this.isDeadlock(pending)) {
-        this.finish(pending, lockError("EDEADLK"));
-      } else this.keepWaiting(pending);
+      else if (this.waits?.closesRing(pending)) this.finish(pending, lockError("EDEADLK"));
+      else if (!pending.isWaiting) {
+        pending.isWaiting = true;
+        this.waits?.add(pending);
+      }
       if (pending.isDone) isMarkLeft = true;
     }
     file.waitsForOthers = waitsForOthers;
     if (granted.length > 0) file.pollMs = POLL_MS_MIN;
     // The record may say that one of them waits.
     if (isMarkLeft) file.next ??= "decide";
-  }
-
-  private keepWaiting(pending: Pending): void {
-    if (pending.isWaiting) return;
-    pending.isWaiting = true;
-    let own = this.waiters.get(pending.owner);
-    if (own === undefined) this.waiters.set(pending.owner, own = new Set());
-    own.add(pending);
-  }
-
-  /** Would this request wait for its own owner? */
-  private isDeadlock(pending: Pending): boolean {
-    const seen = new Set<string>();
-    const open = this.blockers(pending);
-    for (let owner = open.pop(); owner !== undefined; owner = open.pop()) {
-      if (owner === pending.owner) return true;
-      if (seen.has(owner)) continue;
-      seen.add(owner);
-      for (const waiting of this.waiters.get(owner) ?? []) open.push(...this.blockers(waiting));
-    }
-    return false;
   }
 
   /** Owners of this client that a request waits for. */
@@ -407,30 +376,9 @@ export class LockTable {
     const { file } = pending;
     const index = file.pending.indexOf(pending);
     if (index >= 0) file.pending.splice(index, 1);
-    if (pending.isWaiting) {
-      const own = this.waiters.get(pending.owner);
-      own?.delete(pending);
-      if (own?.size === 0) this.waiters.delete(pending.owner);
-    }
+    if (pending.isWaiting) this.waits?.remove(pending);
     if (error === undefined) pending.settle.resolve(hasNews);
     else pending.settle.reject(error);
-  }
-
-  /** The record, and with it the inode: who gets the lock must not see an older one. */
-  private async load(ino: number): Promise<LockState> {
-    const { ctx } = this;
-    const startedAt = ctx.cache.beginFetch();
-    try {
-      const [record, inode] = await withRetry(
-        ctx,
-        () => ctx.store.get([read(this.table, [ino]), read("inodes", [ino])]),
-      );
-      // Overtaken by a commit of our own: the next one who asks fetches it.
-      if (inode !== null && believe(ctx, inode.row, startedAt) !== inode.row) ctx.cache.dropInode(ino);
-      return record === null ? noLocks : decodeState(record.row);
-    } finally {
-      ctx.cache.endFetch();
-    }
   }
 
   /** Where the store reports other clients' changes, waiting requests are looked at when one concerns them. */
@@ -447,10 +395,6 @@ export class LockTable {
       });
     }
   }
-}
-
-function isSameWrite(a: LockState, b: LockState): boolean {
-  return a.writer === b.writer && a.stamp === b.stamp;
 }
 
 function lockError(code: Errno): FsError {

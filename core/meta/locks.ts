@@ -3,7 +3,7 @@ import type { MetaContext } from "./context.ts";
 import { LockTable } from "./lock_table.ts";
 
 export type { FoundLock, Interruptible } from "./lock_table.ts";
-export { dropSessionLocks } from "./lock_release.ts";
+export { dropSessionLocks } from "./lock_record.ts";
 
 /** A client's locks. */
 export interface Locks {
