@@ -90,7 +90,7 @@ export class Mounted {
     const timeout = setTimeout(() => ready.reject(new Error("the mount does not answer")), READY_TIMEOUT_MS);
     try {
       if (await ready.promise) return;
-      const { code } = await child.status;
+      const { code } = await this.#ended(child);
       throw new Error(`mount ended with exit code ${code}: ${await this.#output}${await this.log()}`);
     } finally {
       clearTimeout(timeout);

@@ -16,7 +16,7 @@ Deno.test("model: the reference agrees with the host's own file system", async (
         await Deno.mkdir(root, { recursive: true, mode: 0o755 });
         return libcFs(root);
       },
-    }, { ...runOptions(100) });
+    }, runOptions(60));
   } finally {
     Deno.umask(previousUmask);
     await Deno.remove(directory, { recursive: true });
