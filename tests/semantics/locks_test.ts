@@ -1,91 +1,33 @@
 /**
- * Locks of several clients on one volume, in virtual time, every call to the store delayed by a seeded number of turns.
+ * Locks of several clients on one volume: they exclude, end with their session, and bring what was written under them.
  * `SLAYERFS_LOCKS_SEED` and `SLAYERFS_LOCKS_RUNS` choose the random runs.
  */
 import assert from "node:assert/strict";
-import { FsError, StoreError } from "../../core/errors.ts";
+import { StoreError } from "../../core/errors.ts";
 import { FILE_BYTES_MAX, ROOT_INO } from "../../core/limits.ts";
 import { S_IFREG } from "../../core/meta/attr.ts";
 import type { MetaEngine } from "../../core/meta/engine.ts";
-import type { LockRequest } from "../../core/meta/lock_state.ts";
-import type { LockTable } from "../../core/meta/lock_table.ts";
 import { type MetaStore, put } from "../../core/meta/store.ts";
 import { allRows } from "../helpers/check_metadata.ts";
 import { delayedMetaStore, seededRandom } from "../helpers/delayed_meta_store.ts";
+import { codeOf, isSettled, lock, type LockType, type World, world } from "../helpers/lock_world.ts";
 import { bytes, commitSlice, formattedMemoryStore, newFile, openClient } from "../helpers/memory_world.ts";
-import { createVirtualEnv, type VirtualEnv } from "../helpers/virtual_env.ts";
+import { createVirtualEnv } from "../helpers/virtual_env.ts";
 
 const keep = () => Promise.resolve();
-const WHOLE = { start: 0, end: FILE_BYTES_MAX };
-
-type Type = LockRequest["type"];
-
-function lock(
-  table: LockTable,
-  ino: number,
-  owner: string,
-  type: Type,
-  options: {
-    start?: number;
-    end?: number;
-    wait?: boolean;
-    caller?: { interrupted?: boolean; onInterrupt?: () => void };
-  } = {},
-): Promise<boolean> {
-  const { start = WHOLE.start, end = WHOLE.end, wait = false, caller } = options;
-  return table.set(ino, { owner, pid: 1, start, end, type, wait }, caller);
-}
-
-async function codeOf(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-    return "ok";
-  } catch (error) {
-    if (error instanceof FsError) return error.code;
-    throw error;
-  }
-}
-
-/** Whether a promise has settled, once everything has run that needs no time. */
-async function isSettled(env: VirtualEnv, promise: Promise<unknown>): Promise<boolean> {
-  let settled = false;
-  const done = () => void (settled = true);
-  promise.then(done, done);
-  await env.settle();
-  return settled;
-}
-
-interface World {
-  readonly env: VirtualEnv;
-  readonly store: MetaStore;
-  readonly clients: readonly MetaEngine[];
-  readonly ino: number;
-}
-
-async function world(clientCount: number, seed = 1, delayed = true): Promise<World> {
-  const env = createVirtualEnv(seed);
-  const store = await formattedMemoryStore();
-  const random = seededRandom(seed);
-  const clients = [];
-  for (let i = 0; i < clientCount; i++) {
-    clients.push(await openClient(delayed ? delayedMetaStore(store, random) : store, env));
-  }
-  const file = await (clients[0] as MetaEngine).create(ROOT_INO, bytes("f"), newFile(S_IFREG | 0o644));
-  return { env, store, clients, ino: file.ino };
-}
 
 /** What processes certainly hold; throws when two of them hold what excludes each other. */
 class HeldBytes {
-  private held = new Map<string, Type[]>();
+  private held = new Map<string, LockType[]>();
   constructor(private readonly byteCount: number) {}
 
-  of(process: string): Type[] {
+  of(process: string): LockType[] {
     let map = this.held.get(process);
     if (map === undefined) this.held.set(process, map = new Array(this.byteCount).fill("unlock"));
     return map;
   }
 
-  set(process: string, start: number, end: number, type: Type): void {
+  set(process: string, start: number, end: number, type: LockType): void {
     const own = this.of(process);
     for (let byte = start; byte <= Math.min(end, this.byteCount - 1); byte++) own[byte] = type;
     for (const [other, map] of this.held) {
@@ -100,7 +42,7 @@ class HeldBytes {
   }
 
   /** While a request is under way, a process certainly holds only what is locked before and after it. */
-  weaken(process: string, start: number, end: number, type: Type): void {
+  weaken(process: string, start: number, end: number, type: LockType): void {
     const own = this.of(process);
     for (let byte = start; byte <= Math.min(end, this.byteCount - 1); byte++) {
       if (type === "unlock" || (type === "read" && own[byte] === "write")) own[byte] = type;
@@ -132,7 +74,7 @@ Deno.test("random record locks of three clients never exclude each other", () =>
       for (let i = 0; i < 25; i++) {
         const start = Math.floor(random() * BYTES);
         const end = random() < 0.3 ? FILE_BYTES_MAX : start + Math.floor(random() * (BYTES - start));
-        const type = (["read", "write", "unlock"] as const)[Math.floor(random() * 3)] as Type;
+        const type = (["read", "write", "unlock"] as const)[Math.floor(random() * 3)] as LockType;
         const wait = random() < 0.5;
         const caller: { onInterrupt?: () => void; interrupted?: boolean } = {};
         held.weaken(name, start, end, type);
@@ -208,103 +150,6 @@ Deno.test("many processes of many clients count without losing any", async () =>
   }
 });
 
-Deno.test("a lock is handed on within a client at once, and to another client soon", async () => {
-  const { env, clients: [one, two], ino } = await world(2) as World & { clients: [MetaEngine, MetaEngine] };
-  for (const table of ["flocks", "records"] as const) {
-    await env.run(lock(one.locks[table], ino, "a", "write"));
-    const local = lock(one.locks[table], ino, "b", "write", { wait: true });
-    assert.equal(await isSettled(env, local), false);
-    const unlocked = lock(one.locks[table], ino, "a", "unlock");
-    assert.equal(await isSettled(env, Promise.all([unlocked, local])), true, "without any time passing");
-
-    const remote = lock(two.locks[table], ino, "a", "write", { wait: true });
-    await env.advance(3000);
-    assert.equal(await isSettled(env, remote), false);
-    await lock(one.locks[table], ino, "b", "unlock");
-    await env.run(remote, 1000);
-    assert.equal(await codeOf(lock(one.locks[table], ino, "b", "read")), "EAGAIN");
-    await lock(two.locks[table], ino, "a", "unlock");
-  }
-});
-
-Deno.test("a waiting client is woken by a store that reports changes", async () => {
-  const { env, clients, ino, store } = await world(1) as World & { clients: [MetaEngine] };
-  const one = clients[0];
-  let report: (() => void) | undefined;
-  const reporting: MetaStore = {
-    capabilities: store.capabilities,
-    get: (reads) => store.get(reads),
-    scan: (scan) => store.scan(scan),
-    commit: (batch, options) => store.commit(batch, options),
-    close: () => store.close(),
-    watch(onChange) {
-      report = () => onChange([{ table: "flocks", key: [ino] }]);
-      return () => report = undefined;
-    },
-  };
-  const two = await openClient(reporting, env);
-  await lock(one.locks.flocks, ino, "1", "write");
-  const waiting = lock(two.locks.flocks, ino, "1", "write", { wait: true });
-  assert.equal(await isSettled(env, waiting), false);
-  await lock(one.locks.flocks, ino, "1", "unlock");
-  assert.equal(await isSettled(env, waiting), false);
-  assert.ok(report);
-  report();
-  assert.equal(await isSettled(env, waiting), true);
-  await lock(two.locks.flocks, ino, "1", "unlock");
-  await env.settle();
-  assert.equal(report, undefined, "it stops listening when no locks are left");
-});
-
-Deno.test("a client that hands a lock around among its own processes does not starve another", async () => {
-  for (const seed of [1, 2, 3]) {
-    const { env, clients: [busy, other], ino } = await world(2, seed) as World & {
-      clients: [MetaEngine, MetaEngine];
-    };
-    let isOver = false;
-    let turns = 0;
-    const hog = async (owner: string) => {
-      while (!isOver) {
-        await lock(busy.locks.flocks, ino, owner, "write", { wait: true });
-        turns++;
-        await env.sleep(5);
-        await lock(busy.locks.flocks, ino, owner, "unlock");
-      }
-    };
-    const hogs = Promise.all(["1", "2", "3", "4"].map(hog));
-    await env.advance(100);
-    for (let i = 0; i < 5; i++) {
-      const before = turns;
-      await env.run(lock(other.locks.flocks, ino, "1", "write", { wait: true }), 5000);
-      assert.ok(turns - before < 20, `seed ${seed}: ${turns - before} turns of the others meanwhile`);
-      await env.run(lock(other.locks.flocks, ino, "1", "unlock"));
-      await env.advance(50);
-    }
-    isOver = true;
-    await env.run(hogs);
-  }
-});
-
-Deno.test("what a dead client left waiting delays the others once only", async () => {
-  const { env, clients: [one], ino, store } = await world(1) as World & { clients: [MetaEngine] };
-  let isDead = false;
-  const never = new Promise<never>(() => {});
-  const two = await openClient({
-    ...delayedMetaStore(store, () => 0),
-    get: (reads) => isDead ? never : store.get(reads),
-  }, env);
-  await lock(one.locks.records, ino, "a", "write");
-  lock(two.locks.records, ino, "a", "write", { wait: true }).catch(() => {});
-  await env.advance(1000);
-  assert.equal((await allRows(store, "plocks"))[0]?.waiting.includes(`[${two.session},"a"`), true);
-  isDead = true;
-  await lock(one.locks.records, ino, "a", "unlock");
-  await env.run(lock(one.locks.records, ino, "b", "write", { wait: true }), 2000);
-  await lock(one.locks.records, ino, "b", "unlock");
-  const again = lock(one.locks.records, ino, "b", "write", { wait: true });
-  assert.equal(await isSettled(env, again), true);
-});
-
 Deno.test("locks of a dead session are given to who waits; the dead one gets none any more", async () => {
   const { env, clients: [dead, one, two], ino, store } = await world(3) as World & {
     clients: [MetaEngine, MetaEngine, MetaEngine];
@@ -356,124 +201,6 @@ Deno.test("a client's locks end with its orderly close, and so does its waiting"
   assert.deepEqual(await allRows(store, "plocks"), []);
 });
 
-Deno.test("of owners that wait for each other in a ring the last is refused with EDEADLK", async () => {
-  const { env, clients: [engine], ino } = await world(1) as World & { clients: [MetaEngine] };
-  const second = await engine.create(ROOT_INO, bytes("g"), newFile(S_IFREG | 0o644));
-  const { records, flocks } = engine.locks;
-  // Two owners, two files.
-  await lock(records, ino, "a", "write");
-  await lock(records, second.ino, "b", "read");
-  const a = lock(records, second.ino, "a", "write", { wait: true });
-  assert.equal(await isSettled(env, a), false);
-  assert.equal(await codeOf(lock(records, ino, "b", "write", { wait: true })), "EDEADLK");
-  assert.equal(await codeOf(lock(records, ino, "b", "write")), "EAGAIN", "who does not wait makes no ring");
-  // The refused one still has what it had; when it lets go, the other goes on.
-  assert.equal(await isSettled(env, a), false);
-  await lock(records, second.ino, "b", "unlock");
-  await a;
-  await records.endOwner(ino, "a");
-  await records.endOwner(second.ino, "a");
-
-  // Three owners, ranges of one file.
-  for (const [i, owner] of ["a", "b", "c"].entries()) {
-    await lock(records, ino, owner, "write", { start: i, end: i });
-  }
-  const b = lock(records, ino, "a", "write", { start: 1, end: 1, wait: true });
-  const c = lock(records, ino, "b", "read", { start: 2, end: 2, wait: true });
-  await env.settle();
-  assert.equal(await codeOf(lock(records, ino, "c", "read", { start: 0, end: 0, wait: true })), "EDEADLK");
-  await records.endOwner(ino, "c");
-  await c;
-  await records.endOwner(ino, "b");
-  await b;
-  await records.endOwner(ino, "a");
-
-  // Two readers that both want to write.
-  await lock(records, ino, "a", "read");
-  await lock(records, ino, "b", "read");
-  const upgrade = lock(records, ino, "a", "write", { wait: true });
-  await env.settle();
-  assert.equal(await codeOf(lock(records, ino, "b", "write", { wait: true })), "EDEADLK");
-  await records.endOwner(ino, "b");
-  await upgrade;
-  await records.endOwner(ino, "a");
-
-  // A conversion of a flock gives up the old lock, so the same with flocks ends well.
-  await lock(flocks, ino, "1", "read");
-  await lock(flocks, ino, "2", "read");
-  const first = lock(flocks, ino, "1", "write", { wait: true });
-  await env.settle();
-  const other = lock(flocks, ino, "2", "write", { wait: true });
-  await env.run(other);
-  assert.equal(await isSettled(env, first), false);
-  await lock(flocks, ino, "2", "unlock");
-  await env.run(first);
-});
-
-Deno.test("a signal ends the wait and leaves nothing behind", async () => {
-  for (const seed of [1, 2, 3, 4, 5]) {
-    const { env, clients: [one, two], ino, store } = await world(2, seed) as World & {
-      clients: [MetaEngine, MetaEngine];
-    };
-    await lock(one.locks.records, ino, "a", "write", { end: 9 });
-    for (const [engine, afterMs] of [[one, 0], [two, 0], [two, 5], [two, 700]] as const) {
-      const caller: { onInterrupt?: () => void } = {};
-      const code = codeOf(lock(engine.locks.records, ino, "b", "read", { wait: true, caller }));
-      await env.advance(afterMs);
-      caller.onInterrupt?.();
-      assert.equal(await env.run(code, 100), "EINTR");
-      caller.onInterrupt?.();
-    }
-    const caller = { interrupted: true };
-    assert.equal(await codeOf(lock(two.locks.records, ino, "b", "read", { wait: true, caller })), "EINTR");
-    assert.equal(
-      await codeOf(lock(two.locks.records, ino, "b", "read", { start: 50, wait: true, caller })),
-      "ok",
-    );
-    await env.run(two.locks.records.endOwner(ino, "b"));
-    await env.advance(2000);
-    assert.deepEqual((await allRows(store, "plocks")).map(({ waiting }) => waiting), [""]);
-    await lock(one.locks.records, ino, "a", "unlock");
-    assert.deepEqual(await allRows(store, "plocks"), []);
-    await env.settle();
-    assert.equal(env.pendingTimers, 0, "nobody looks any more");
-  }
-});
-
-Deno.test("a signal at any moment: the caller has the lock, or the record knows nothing of it", async () => {
-  const outcomes = new Set<string>();
-  for (let turns = 0; turns < 80; turns++) {
-    const { env, clients: [engine], ino, store } = await world(1, turns) as World & { clients: [MetaEngine] };
-    const caller: { onInterrupt?: () => void } = {};
-    const code = codeOf(lock(engine.locks.flocks, ino, "1", "write", { wait: true, caller }));
-    for (let turn = 0; turn < turns; turn++) await null;
-    caller.onInterrupt?.();
-    const outcome = await code;
-    outcomes.add(outcome);
-    await env.settle();
-    const records = await allRows(store, "flocks");
-    assert.equal(records.length, outcome === "ok" ? 1 : 0, `after ${turns} turns: ${outcome}`);
-  }
-  assert.deepEqual([...outcomes].sort(), ["EINTR", "ok"]);
-});
-
-Deno.test("who is refused with EDEADLK is not said to wait any more", async () => {
-  const { env, clients: [one, two], ino, store } = await world(2) as World & {
-    clients: [MetaEngine, MetaEngine];
-  };
-  await lock(two.locks.records, ino, "x", "write", { start: 0, end: 0 });
-  await lock(one.locks.records, ino, "b", "write", { start: 1, end: 1 });
-  await lock(one.locks.records, ino, "a", "write", { start: 5, end: 5 });
-  const waiting = lock(one.locks.records, ino, "b", "write", { start: 5, end: 5, wait: true });
-  await env.settle();
-  const refused = lock(one.locks.records, ino, "a", "write", { start: 0, end: 1, wait: true });
-  assert.equal(await codeOf(refused), "EDEADLK");
-  await env.settle();
-  assert.deepEqual((await allRows(store, "plocks")).map(({ waiting }) => waiting), [""]);
-  await one.locks.records.endOwner(ino, "a");
-  await waiting;
-});
-
 Deno.test("nobody is refused because of what another client held a moment ago", async () => {
   const { clients: [one, two], ino } = await world(2) as World & { clients: [MetaEngine, MetaEngine] };
   await lock(two.locks.records, ino, "x", "write", { start: 10 });
@@ -481,20 +208,6 @@ Deno.test("nobody is refused because of what another client held a moment ago", 
   assert.equal(await codeOf(lock(one.locks.records, ino, "a", "read", { start: 10 })), "EAGAIN");
   await lock(two.locks.records, ino, "x", "unlock");
   assert.equal(await codeOf(lock(one.locks.records, ino, "a", "read", { start: 10 })), "ok");
-});
-
-Deno.test("a writer that goes on as a reader lets waiting readers in", async () => {
-  for (const table of ["flocks", "records"] as const) {
-    const { env, clients: [one, two], ino } = await world(2) as World & { clients: [MetaEngine, MetaEngine] };
-    await lock(one.locks[table], ino, "1", "write");
-    const local = lock(one.locks[table], ino, "2", "read", { wait: true });
-    const remote = lock(two.locks[table], ino, "1", "read", { wait: true });
-    await env.advance(50);
-    await lock(one.locks[table], ino, "1", "read");
-    assert.equal(await isSettled(env, local), true);
-    await env.run(remote, 1000);
-    assert.equal(await codeOf(lock(one.locks[table], ino, "1", "write")), "EAGAIN");
-  }
 });
 
 Deno.test("F_GETLK names the first lock in the way, and processes of this client only", async () => {
@@ -566,7 +279,7 @@ Deno.test("who gets a lock sees the file as the last holder left it", async () =
 
 Deno.test("whoever gets a lock is told when others may have had one since this client's last", async () => {
   const { clients: [one, two], ino } = await world(2) as World & { clients: [MetaEngine, MetaEngine] };
-  const set = (engine: MetaEngine, owner: string, type: Type, start: number) =>
+  const set = (engine: MetaEngine, owner: string, type: LockType, start: number) =>
     lock(engine.locks.records, ino, owner, type, { start, end: start });
   assert.equal(await set(one, "a", "write", 0), true);
   assert.equal(await set(one, "a", "write", 1), false);
