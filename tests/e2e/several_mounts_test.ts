@@ -129,6 +129,19 @@ test("mount.slayerfs: options as in fstab, in the background, exit codes of moun
   match(tolerated.stderr, /-o frobnicate is not known and passed over/);
   strictEqual(tolerated.code, 0);
   deepStrictEqual(mountedBelow(directory), []);
+  // As mount(8) starts a link to the executable: the name says which command is meant.
+  const named = [
+    "-c",
+    'exec -a /sbin/mount.slayerfs "$@"',
+    "bash",
+    Deno.execPath(),
+    "run",
+    "-A",
+    "--no-check",
+  ];
+  const fake = await outputOf("bash", [...named, MAIN, metaUrl, target, "-f", "-o", "frobnicate"]);
+  match(fake.stderr, /^slayerfs: -o frobnicate is not supported/);
+  strictEqual(fake.code, 1);
   const verbose = await helper("-v", "-o", options);
   match(verbose.stdout, /^Mounted at /);
   await cli("umount", target);
