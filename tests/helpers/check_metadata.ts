@@ -127,7 +127,7 @@ export async function checkMetadata(
   if (usedBytes !== bytes) problems.push(`usage says ${usedBytes} bytes, the inodes sum up to ${bytes}`);
   if (usedInodes !== inodes.size) problems.push(`usage says ${usedInodes} inodes, there are ${inodes.size}`);
   if (options.sessionsEnded) {
-    for (const table of ["sessions", "sustained", "sliceRanges"] as const) {
+    for (const table of ["sessions", "sustained", "sliceRanges", "flocks", "plocks"] as const) {
       const count = (await allRows(store, table)).length;
       if (count > 0) problems.push(`${count} records left in ${table} after the last session`);
     }
