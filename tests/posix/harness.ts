@@ -2,10 +2,11 @@
  * Cases, what they assert with, and the loop that runs them. A case gets a directory of its own, empties it by leaving,
  * and goes on after a failed assertion, so that one run shows all that is wrong; `must` ends a case whose set-up failed.
  *
- * Cases run one after another: the umask, the identity and the current directory are shared with nobody.
+ * Cases run one after another: the umask and the identity are the thread's.
  */
 import { type Errno, errnoName } from "./abi.ts";
 import { type Kind, make, type MakeOptions, removeTree } from "./files.ts";
+import { ownUmask } from "./identity.ts";
 import { type Need, probe } from "./needs.ts";
 import { chmod, join, lstat, mkdir, type Path, type Stat, stat, umask } from "./sys.ts";
 
@@ -90,6 +91,7 @@ export async function runCases(
     names.add(each.name);
   }
   const results: CaseResult[] = [];
+  ownUmask();
   const maskBefore = umask(0);
   try {
     for (const each of cases) {

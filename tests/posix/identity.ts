@@ -23,10 +23,18 @@ const { symbols: c } = Deno.dlopen("libc.so.6", {
   setres: { name: "syscall", parameters: ["i64", "i64", "i64", "i64"], result: "i64" },
   setgroups: { name: "syscall", parameters: ["i64", "i64", "buffer"], result: "i64" },
   geteuid: { parameters: [], result: "u32" },
+  unshare: { parameters: ["i32"], result: "i32" },
 });
 
 export function isRoot(): boolean {
   return c.geteuid() === 0;
+}
+
+const CLONE_FS = 0x200;
+
+/** From now on the thread's umask is its own, too: other tests of the process keep theirs. */
+export function ownUmask(): void {
+  c.unshare(CLONE_FS);
 }
 
 /** Does `action` as `user` and comes back as root. */

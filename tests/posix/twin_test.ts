@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { mountTest } from "../helpers/mounted.ts";
-import { isRoot } from "./identity.ts";
+import { isRoot, ownUmask } from "./identity.ts";
 import { umask } from "./sys.ts";
 import { walk } from "./twin_world.ts";
 
@@ -16,6 +16,7 @@ mountTest("random calls of several users give on a mount what they give on the h
   const tested = join(mounted.mountPoint, "twin");
   await Deno.mkdir(tested);
   for (const directory of [mounted.directory, host, tested]) await Deno.chmod(directory, 0o755);
+  ownUmask();
   const maskBefore = umask(0);
   try {
     for (let i = 0; i < worlds; i++) {
