@@ -2,10 +2,17 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { mountTest } from "../helpers/mounted.ts";
+import { faults } from "./deviations.ts";
 import { isRoot, ownUmask } from "./identity.ts";
 import { umask } from "./sys.ts";
 import { walk } from "./twin_world.ts";
 
+/** Strict as soon as the faults are off the list. */
+const options = {
+  ctimes: faults["open/EACCES: O_TRUNC without write permission leaves the file"] === undefined,
+  idleChowns:
+    faults["chown/OK: -1, -1 clears the set-id bits of a regular, for those who may chmod"] === undefined,
+};
 const worlds = 8;
 const stepsMax = 250;
 
@@ -20,7 +27,7 @@ mountTest("random calls of several users give on a mount what they give on the h
   const maskBefore = umask(0);
   try {
     for (let i = 0; i < worlds; i++) {
-      const { steps, found } = walk(host, tested, seed + i, stepsMax);
+      const { steps, found } = walk(host, tested, seed + i, stepsMax, options);
       assert.deepEqual(found, [], `seed ${seed + i}, the last steps:\n${steps.slice(-25).join("\n")}`);
     }
   } finally {
