@@ -34,6 +34,13 @@ export function namesOf(ctx: VfsContext) {
     if (directory !== null) requireNotSticky(directory, await engine.lookup(parent, name), caller);
   }
 
+  /** A directory that gets another parent has its `..` changed: rename(2). */
+  async function requireMayMove(caller: Caller, parent: number, name: Name): Promise<void> {
+    const row = await engine.lookup(parent, name);
+    if (!isDirectory(row.mode)) return;
+    requireAccess(row, caller, W_OK, await decidingAcl(engine, row, caller));
+  }
+
   async function create(caller: Caller, parent: number, name: Name, file: Omit<NewFile, "uid" | "gid">) {
     requireWritable(ctx);
     await requireDirectoryAccess(caller, parent, W_OK | X_OK);
@@ -168,6 +175,10 @@ export function namesOf(ctx: VfsContext) {
         await requireMayRemove(caller, newParent, newName).catch((error) => {
           if (!(error instanceof FsError) || error.code !== "ENOENT") throw error;
         });
+        if (parent !== newParent) {
+          await requireMayMove(caller, parent, name);
+          if (flags & RENAME_EXCHANGE) await requireMayMove(caller, newParent, newName);
+        }
       }
       const from = { parent, name };
       const to = { parent: newParent, name: newName };

@@ -69,9 +69,9 @@ export function requireMayChange(row: InodeRow, caller: Caller, change: SetAttr,
   if (change.gid !== undefined && !(isOwner && (change.gid === row.gid || isInGroup(caller, change.gid)))) {
     throw new FsError("EPERM");
   }
-  const setsNow = change.atime === "now" || change.mtime === "now";
-  const setsTime = (change.atime !== undefined && change.atime !== "now") ||
-    (change.mtime !== undefined && change.mtime !== "now");
+  // Whoever may write may say that both are now; everything else is the owner's: utimensat(2).
+  const touches = change.atime === "now" && change.mtime === "now";
+  const setsTime = (change.atime !== undefined || change.mtime !== undefined) && !touches;
   if (setsTime && !isOwner) throw new FsError("EPERM");
-  if (setsNow && !isOwner) requireAccess(row, caller, W_OK, acl);
+  if (touches && !isOwner) requireAccess(row, caller, W_OK, acl);
 }

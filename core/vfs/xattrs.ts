@@ -10,7 +10,7 @@ import { isDirectory, isRegular, S_ISVTX } from "../meta/attr.ts";
 import type { InodeRow } from "../meta/schema.ts";
 import { isAclKind, kindOf } from "../meta/special_xattrs.ts";
 import { requireWritable, type VfsContext } from "./context.ts";
-import { decidingAcl, mustCheck, R_OK, requireAccess, W_OK } from "./permission.ts";
+import { decidingAcl, isInGroup, mustCheck, R_OK, requireAccess, W_OK } from "./permission.ts";
 import { type Caller, type SetXattrFlags, XATTR_CREATE, XATTR_REPLACE } from "./types.ts";
 
 type Name = Uint8Array;
@@ -74,6 +74,12 @@ export function xattrsOf(ctx: VfsContext) {
     };
   }
 
+  /** Only members of the file's group keep the set-group-ID bit when they set an ACL, as with chmod(2). */
+  async function losesSgid(caller: Caller, ino: number): Promise<boolean> {
+    if (!mustCheck(options, caller) || caller.uid === 0) return false;
+    return !isInGroup(caller, (await engine.getattr(ino)).gid);
+  }
+
   /** A removed directory that somebody still is in has nothing any more. */
   function isGhost(ino: number, error: unknown): boolean {
     return error instanceof FsError && error.code === "ENOENT" && (nodes.get(ino)?.ghost ?? null) !== null;
@@ -118,14 +124,17 @@ export function xattrsOf(ctx: VfsContext) {
       ino: number,
       name: Name,
       value: Uint8Array,
-      { flags = 0, killSgid }: SetXattrFlags = {},
+      { flags = 0, killSgid = false }: SetXattrFlags = {},
     ): Promise<void> {
       requireWritable(ctx);
       const namespace = namespaceOf(name);
       if (value.length > XATTR_VALUE_BYTES_MAX) throw new FsError("E2BIG");
       if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) !== 0) throw new FsError("EINVAL");
-      const how = { create: (flags & XATTR_CREATE) !== 0, replace: (flags & XATTR_REPLACE) !== 0, killSgid };
-      await engine.setxattr(ino, name, value, how, await changePermit(caller, ino, namespace));
+      await engine.setxattr(ino, name, value, {
+        create: (flags & XATTR_CREATE) !== 0,
+        replace: (flags & XATTR_REPLACE) !== 0,
+        killSgid: killSgid || (namespace === "acl" && await losesSgid(caller, ino)),
+      }, await changePermit(caller, ino, namespace));
     },
 
     async removexattr(caller: Caller, ino: number, name: Name): Promise<void> {

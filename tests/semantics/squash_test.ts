@@ -80,6 +80,27 @@ Deno.test("root_squash: root is the anonymous user, group 0 the anonymous group,
   await volume.close();
 });
 
+Deno.test("squashed callers: the rules of utimensat, of moving directories, and of set-group-ID", async () => {
+  const { volume, plain, vfs } = await world({ squash: "root" });
+  const { ino } = await make(plain, root, "not his", 0o666);
+  await vfs.setattr(root, ino, { atime: "now", mtime: "now" });
+  for (const change of [{ atime: "now" }, { mtime: "now" }, { mtime: { sec: 1, nsec: 0 } }] as const) {
+    await assert.rejects(async () => await vfs.setattr(root, ino, change), EPERM);
+  }
+  const other = (await vfs.mkdir(root, ROOT_INO, bytes("other"), 0o755, 0)).attr.ino;
+  await vfs.mkdir(root, ROOT_INO, bytes("fixed"), 0o555, 0);
+  await assert.rejects(
+    async () => await vfs.rename(root, ROOT_INO, bytes("fixed"), other, bytes("moved"), 0),
+    EACCES,
+  );
+  await vfs.rename(root, ROOT_INO, bytes("fixed"), ROOT_INO, bytes("renamed"), 0);
+
+  const { ino: own } = await make(vfs, root, "own", 0o755);
+  await plain.setattr(root, own, { gid: 50 });
+  assert.equal((await vfs.setattr(root, own, { mode: 0o2755 })).attr.mode & 0o7777, 0o755);
+  await volume.close();
+});
+
 Deno.test("what a squashed root writes clears set-user-ID", async () => {
   for (const squash of ["all", "root"] as const) {
     const { volume, plain, vfs } = await world({ squash });
