@@ -221,8 +221,11 @@ interface TwinWorld {
 /** `hostDir` and `testedDir`: existing, empty, enterable by all. */
 function twinWorld(hostDir: string, testedDir: string, ctimes: boolean): TwinWorld {
   const [host, tested] = [hostDir, testedDir].map((base): Side => {
-    sys.mkdir(`${base}/twin`, 0o777);
-    return { base: `${base}/twin`, fds: [], before: new Map() };
+    // Links made here lead up two directories at most: whatever is made through them stays in `twin`.
+    for (const [path, mode] of [["twin", 0o755], ["twin/1", 0o755], ["twin/1/2", 0o777]] as const) {
+      sys.mkdir(`${base}/${path}`, mode);
+    }
+    return { base: `${base}/twin/1/2`, fds: [], before: new Map() };
   }) as [Side, Side];
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
   look(host, ctimes);
@@ -246,7 +249,7 @@ function twinWorld(hostDir: string, testedDir: string, ctimes: boolean): TwinWor
     remove() {
       for (const side of [host, tested]) {
         for (const fd of side.fds) if (fd !== undefined) file.close(fd);
-        removeTree(side.base);
+        removeTree(side.base.slice(0, -"/1/2".length));
       }
     },
   };

@@ -239,6 +239,10 @@ export const cases = collect((test) => {
     Deno.copyFileSync("/bin/sleep", program);
     chmod(program, 0o755);
     const child = new Deno.Command(program, { args: ["30"] }).spawn();
+    // It runs once its process shows it; spawn may return before that.
+    for (let tries = 0; tries < 1000 && Deno.readLinkSync(`/proc/${child.pid}/exe`) !== program; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
     try {
       for (const flags of [O.WRONLY, O.RDWR, O.WRONLY | O.APPEND, O.RDONLY | O.TRUNC]) {
         t.fails(open(program, flags), "ETXTBSY", flags.toString(8));
