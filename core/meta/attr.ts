@@ -35,13 +35,18 @@ export function accountedBytes(mode: number, length: number): number {
 
 /**
  * The mode after set-user-ID and set-group-ID were cleared as Linux does on write, truncate and chown of a file that is
- * not a directory: setuid always, setgid where the group may execute (fs/attr.c setattr_should_drop_sgid).
+ * not a directory: setuid always, setgid where the group may execute or whoever does it is not in the file's group
+ * (fs/attr.c setattr_should_drop_sgid). `isMember` is asked only where it matters.
  */
-export function withoutSuidSgid(mode: number): number {
+export function withoutSuidSgid(mode: number, isMember: () => boolean): number {
   if (isDirectory(mode)) return mode;
   const dropped = mode & ~S_ISUID;
-  return dropped & S_IXGRP ? dropped & ~S_ISGID : dropped;
+  if ((dropped & S_ISGID) === 0) return dropped;
+  return (dropped & S_IXGRP) !== 0 || !isMember() ? dropped & ~S_ISGID : dropped;
 }
+
+/** Whether who changes a file may keep its set-group-ID bit: members of this group, and root. */
+export type IsMember = (gid: number) => boolean;
 
 /** Raises ctime, and mtime too, to `time`. */
 export function raiseCtime(time: Timespec): Raise[] {

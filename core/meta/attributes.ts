@@ -1,7 +1,7 @@
 /** Attributes: getattr and setattr of mode, owner and times. Length is truncate.ts. */
 import type { Timespec } from "../env.ts";
 import { FsError } from "../errors.ts";
-import { isDirectory, raiseCtime, S_IFMT, withoutSuidSgid } from "./attr.ts";
+import { isDirectory, type IsMember, raiseCtime, S_IFMT, withoutSuidSgid } from "./attr.ts";
 import type { MetaContext } from "./context.ts";
 import { requireNotFixed, requireNotImmutable } from "./inode_flags.ts";
 import type { InodeRow } from "./schema.ts";
@@ -46,10 +46,14 @@ export interface AttrChange {
   readonly mtime?: Timespec;
   /** Clears set-user-ID and set-group-ID as a write does. */
   readonly killSuidGid?: boolean;
+  /** Left out: a member. */
+  readonly isMember?: IsMember;
   /** Takes capabilities away, as a write and chown do. */
   readonly killCapability?: boolean;
   /** The times are "now": what utimensat(2) lets others than the owner do, and with append-only files. */
   readonly touch?: boolean;
+  /** The time that `touch` and ctime mean: one clock reading for all. */
+  readonly now?: Timespec;
 }
 
 /** Changes attributes; ctime becomes now. `permit` may throw EPERM or EACCES about the file as the commit will find it. */
@@ -68,7 +72,9 @@ export function setattr(
     if (change.mode !== undefined) mode = (row.mode & S_IFMT) | (change.mode & 0o7777);
     // chown clears the bits for everybody, root too, as Linux does (chown_common in fs/open.c).
     const isChown = change.uid !== undefined || change.gid !== undefined;
-    if ((isChown || change.killSuidGid) && !isDirectory(row.mode)) mode = withoutSuidSgid(mode);
+    if ((isChown || change.killSuidGid) && !isDirectory(row.mode)) {
+      mode = withoutSuidSgid(mode, () => change.isMember?.(row.gid) ?? true);
+    }
     if (mode !== row.mode) set.mode = mode;
     if (change.uid !== undefined) set.uid = change.uid;
     if (change.gid !== undefined) set.gid = change.gid;
@@ -98,7 +104,7 @@ export function setattr(
       writes: [
         update("inodes", [ino], {
           set: { ...set, ...dropped?.columns },
-          raise: raiseCtime(ctx.env.now()),
+          raise: raiseCtime(change.now ?? ctx.env.now()),
         }),
         ...acl?.writes ?? [],
         ...dropped?.writes ?? [],

@@ -7,7 +7,14 @@
  */
 import { FsError } from "../errors.ts";
 import { CHUNK_BYTES, FILE_BYTES_MAX } from "../limits.ts";
-import { accountedBytes, isDirectory, isRegular, raiseTimes, withoutSuidSgid } from "./attr.ts";
+import {
+  accountedBytes,
+  isDirectory,
+  type IsMember,
+  isRegular,
+  raiseTimes,
+  withoutSuidSgid,
+} from "./attr.ts";
 import { clearRange } from "./clear_range.ts";
 import type { MetaContext } from "./context.ts";
 import { requireNotFixed } from "./inode_flags.ts";
@@ -23,6 +30,8 @@ const SLICES_PER_COMMIT = 1000;
 
 export interface Truncation {
   readonly killSuidGid?: boolean;
+  /** Left out: a member. */
+  readonly isMember?: IsMember;
 }
 
 /** Sets the length. EISDIR, EINVAL (not a regular file), EFBIG, ENOENT. `permit` as in setattr. */
@@ -57,7 +66,9 @@ function truncateStep(
     const dropped = dropCapability(row);
     let length = wanted;
     const time = ctx.env.now();
-    const mode = options.killSuidGid ? withoutSuidSgid(row.mode) : row.mode;
+    const mode = options.killSuidGid
+      ? withoutSuidSgid(row.mode, () => options.isMember?.(row.gid) ?? true)
+      : row.mode;
     const checks = [
       checkColumns("inodes", [ino], {
         length: row.length,

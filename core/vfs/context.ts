@@ -1,7 +1,7 @@
 /** What every operation of the VFS works with. */
 import type { AccessTimes, AtimeMode } from "./atime.ts";
 import type { DataPath } from "../chunk/data_path.ts";
-import type { Env } from "../env.ts";
+import type { Env, Timespec } from "../env.ts";
 import { FsError } from "../errors.ts";
 import type { MetaEngine } from "../meta/engine.ts";
 import type { Handles } from "./handles.ts";
@@ -40,12 +40,21 @@ export function withDirty(ctx: VfsContext, committed: Attr): Attr {
   const mtime = ctx.data.dirtyMtime(row.ino);
   const length = Math.max(row.length, end);
   if (mtime === null) return length === row.length ? row : { ...row, length };
-  const isLater = mtime.sec > row.mtime || (mtime.sec === row.mtime && mtime.nsec > row.mtimeNsec);
-  const times = isLater
-    ? { mtime: mtime.sec, mtimeNsec: mtime.nsec, ctime: mtime.sec, ctimeNsec: mtime.nsec }
-    : undefined;
-  return { ...row, length, ...times };
+  // Each by itself: ctime may have moved since the write (chmod).
+  const shown = { ...row, length };
+  if (isAfter(mtime, row.mtime, row.mtimeNsec)) {
+    shown.mtime = mtime.sec;
+    shown.mtimeNsec = mtime.nsec;
+  }
+  if (isAfter(mtime, row.ctime, row.ctimeNsec)) {
+    shown.ctime = mtime.sec;
+    shown.ctimeNsec = mtime.nsec;
+  }
+  return shown;
 }
+
+const isAfter = (time: Timespec, sec: number, nsec: number): boolean =>
+  time.sec > sec || (time.sec === sec && time.nsec > nsec);
 
 export function attrReply(ctx: VfsContext, row: Attr): AttrReply {
   return { attr: withDirty(ctx, row), attrTtlMs: ctx.engine.freshMs(row.ino) };

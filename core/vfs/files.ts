@@ -115,7 +115,7 @@ export function filesOf(
     const checks = mustCheck(options, caller) && !isWritable(handle);
     const acl = checks ? await decidingAcl(engine, before, caller) : null;
     const permit = checks ? (row: InodeRow) => requireAccess(row, caller, W_OK, acl) : undefined;
-    const row = await engine.truncate(ino, length, { killSuidGid }, permit);
+    const row = await engine.truncate(ino, length, { killSuidGid, isMember: memberOf(caller) }, permit);
     data.truncate(ino, length);
     const node = nodes.get(ino);
     // The kernel cuts its own pages: they stay right.
@@ -156,9 +156,22 @@ export function filesOf(
         if (mode !== undefined && !isMember) mode &= ~S_ISGID;
         const acl = before === null ? null : await decidingAcl(engine, before, caller);
         const permit = checks ? (row: InodeRow) => requireMayChange(row, caller, change, acl) : undefined;
-        const killSuidGid = change.length === undefined && change.killSuidGid;
+        // chown(2) of nothing arrives as a change of nothing, and takes the bits as every chown by the owner does. So does
+        // the announcement of a write by somebody else, which takes them itself.
+        const isEmptyChown = !isMore && (caller.uid === 0 || caller.uid === (await current(ino)).uid);
+        const killSuidGid = change.length === undefined && (change.killSuidGid || isEmptyChown);
         const touch = change.atime === "now" && change.mtime === "now";
-        await engine.setattr(ino, { mode, uid, gid, atime, mtime, killSuidGid, touch }, permit);
+        await engine.setattr(ino, {
+          mode,
+          uid,
+          gid,
+          atime,
+          mtime,
+          killSuidGid,
+          isMember: memberOf(caller),
+          touch,
+          now,
+        }, permit);
       }
       return attrReply(ctx, await engine.getattr(ino));
     },
@@ -209,7 +222,7 @@ export function filesOf(
     },
 
     write(
-      _caller: Caller,
+      caller: Caller,
       ino: number,
       handle: number,
       offset: number,
@@ -227,7 +240,9 @@ export function filesOf(
       const isSpecial = row === undefined ||
         ((row.flags & (FS_IMMUTABLE_FL | FS_SYNC_FL)) | (row.xattrKinds & XATTR_CAPABILITY)) !== 0 ||
         (killSuidGid && (row.mode & (S_ISUID | S_ISGID)) !== 0);
-      if (hasRoom !== true || isSpecial) return writeSlowly(ino, at, bytes, hasRoom, killSuidGid, isAppend);
+      if (hasRoom !== true || isSpecial) {
+        return writeSlowly(caller, ino, at, bytes, hasRoom, killSuidGid, isAppend);
+      }
       const written = data.write(ino, at, bytes);
       return written instanceof Promise ? written.then(() => bytes.length) : bytes.length;
     },
@@ -270,6 +285,7 @@ export function filesOf(
   }
 
   async function writeSlowly(
+    caller: Caller,
     ino: number,
     offset: number,
     bytes: Uint8Array,
@@ -283,7 +299,7 @@ export function filesOf(
     const killsMode = killSuidGid && (row.mode & (S_ISUID | S_ISGID)) !== 0;
     const killsCapability = (row.xattrKinds & XATTR_CAPABILITY) !== 0;
     if (killsMode || killsCapability) {
-      await engine.setattr(ino, { killSuidGid: killsMode, killCapability: true });
+      await engine.setattr(ino, { killSuidGid: killsMode, isMember: memberOf(caller), killCapability: true });
     }
     const at = isAppend ? Math.max(offset, withDirty(ctx, row).length) : offset;
     if (at + bytes.length > FILE_BYTES_MAX) throw new FsError("EFBIG");
@@ -291,6 +307,11 @@ export function filesOf(
     if ((row.flags & FS_SYNC_FL) !== 0) await data.flush(ino, "synced");
     return bytes.length;
   }
+}
+
+/** Root counts as a member of every group: it keeps what members keep. */
+function memberOf(caller: Caller): (gid: number) => boolean {
+  return (gid) => caller.uid === 0 || isInGroup(caller, gid);
 }
 
 /** The kernel opens a program to run it: O_RDONLY with this bit (__FMODE_EXEC of linux/fs.h). Its text need not be readable. */
