@@ -14,15 +14,19 @@ export const deviations: Readonly<Record<string, string>> = {
   "stat/OK: blocks count what is allocated, not the size":
     "blocks are counted from the size, as the volume's accounts are",
   ...of(["regular", "fifo", "block", "char", "socket"], (kind) => [
-    `chown/OK: -1, -1 clears the set-id bits of a ${kind}, for those who may chmod`,
-    "by others it does nothing and is no error: the kernel sends the same to announce a write",
+    `chown/EPERM: -1, -1 by a stranger on a ${kind} with set-id bits`,
+    "it does nothing and is no error: the kernel sends the same to announce a write",
   ]),
   "truncate/OK: past 2 GiB, 4 GiB and 1 TiB, sparse": "the same",
   "ftruncate/OK: past 2 GiB, 4 GiB and 1 TiB, sparse": "the same",
 };
 
 /** Name of the case -> the fault that it shows. */
-export const faults: Readonly<Record<string, string>> = {};
+export const faults: Readonly<Record<string, string>> = {
+  "unlink/OK: an open fifo goes on, and keeps its attributes":
+    "the kernel opens a fifo itself: the server does not know that it is held, and lets go of it with its last name",
+  "rmdir/OK: a removed directory that is open keeps its attributes": "its row goes with its name",
+};
 
 function of(kinds: readonly string[], entry: (kind: string) => [string, string]): Record<string, string> {
   return Object.fromEntries(kinds.map(entry));

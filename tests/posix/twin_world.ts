@@ -215,6 +215,8 @@ function attributes(stat: sys.Stat | number): string {
 interface TwinWorld {
   /** Does one call on both sides; answers what differs. */
   take(step: Step): string[];
+  /** It changes attributes, through a descriptor, of something without a name that is no regular file. */
+  isOnNamelessSpecial(step: Step): boolean;
   remove(): void;
 }
 
@@ -245,6 +247,11 @@ function twinWorld(hostDir: string, testedDir: string, ctimes: boolean): TwinWor
         }
       }
       return found;
+    },
+    isOnNamelessSpecial({ text }) {
+      const slot = text.match(/^(?:fchmod|fchown) (\d)/)?.[1];
+      const found = slot === undefined ? -1 : sys.fstat(host.fds[Number(slot)] ?? 987);
+      return typeof found !== "number" && found.nlink === 0 && (found.mode & S.IFMT) !== S.IFREG;
     },
     remove() {
       for (const side of [host, tested]) {
@@ -297,6 +304,8 @@ export interface WalkOptions {
   readonly ctimes?: boolean;
   /** Change no id of a file: chown(-1, -1). */
   readonly idleChowns?: boolean;
+  /** Change attributes of open directories and fifos that have no name any more. */
+  readonly namelessSpecials?: boolean;
 }
 
 /** Walks until the sides differ or the steps are done; answers the steps taken and what differs after the last. */
@@ -314,6 +323,7 @@ export function walk(
     for (let i = 0; i < stepsMax; i++) {
       const step = nextStep(random);
       if (options.idleChowns === false && / -1:-1$/.test(step.text)) continue;
+      if (options.namelessSpecials === false && world.isOnNamelessSpecial(step)) continue;
       const { uid, gid, groups } = step.user;
       steps.push(`${i}: as ${uid}:${[gid, ...groups ?? []].join("+")} ${step.text}`);
       const found = world.take(step);

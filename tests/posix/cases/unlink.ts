@@ -137,12 +137,44 @@ export const cases = collect((test) => {
     close(again);
   });
 
-  test("unlink/OK: an open fifo goes on", (t) => {
+  test("unlink/OK: an open fifo goes on, and keeps its attributes", (t) => {
     const fifo = t.make("fifo");
     const fd = t.must(open(fifo, O.RDWR));
     t.ok(unlink(fifo));
     t.is(write(fd, "x"), 1);
     t.is(read(fd, 1), "x");
+    t.ok(fchmod(fd, 0o640));
+    t.ok(fchown(fd, 5, 6));
+    t.ok(futimens(fd, [1000, 5], [2000, 6]));
+    const found = attributes(fd);
+    t.is([found.nlink, found.mode, found.uid, found.mtime], [0, 0o010640, 5, [2000, 6]]);
+    close(fd);
+  });
+
+  for (const kind of kinds) {
+    test(`unlink/OK: a ${kind} that is held without being opened (O_PATH) keeps its attributes`, (t) => {
+      const path = t.make(kind);
+      const before = t.stat(path);
+      const fd = t.must(open(path, O.PATH | O.NOFOLLOW));
+      t.tick();
+      t.ok(kind === "dir" ? rmdir(path) : unlink(path));
+      const found = attributes(fd);
+      t.is([found.ino, found.mode, found.nlink], [before.ino, before.mode, 0]);
+      t.holds(found.ctime?.join() !== before.ctime.join(), "the ctime of the unlink");
+      close(fd);
+    });
+  }
+
+  test("rmdir/OK: a removed directory that is open keeps its attributes", (t) => {
+    const directory = t.make("dir");
+    const fd = t.must(open(directory, O.RDONLY));
+    t.ok(rmdir(directory));
+    t.ok(fchmod(fd, 0o700));
+    t.ok(fchown(fd, 5, 6));
+    t.ok(fsync(fd));
+    t.is([attributes(fd).mode, attributes(fd).uid], [0o040700, 5]);
+    t.fails(open("x", O.CREAT | O.WRONLY, 0o644, fd), "ENOENT");
+    t.fails(open("none", O.RDONLY, 0, fd), "ENOENT");
     close(fd);
   });
 
