@@ -4,7 +4,10 @@
  * written wherever an older or partly covered record has bytes in the range.
  */
 import { CHUNK_BYTES } from "../limits.ts";
-import type { FoundSlice } from "./slices.ts";
+import type { Found } from "./store.ts";
+
+/** A slice record with its object's record. */
+export type FoundSlice = Found<"slices", "sliceId">;
 
 export interface ZeroRun {
   readonly chunk: number;

@@ -8,7 +8,7 @@
 import type { MetaContext } from "./context.ts";
 import { dropSlices } from "./slices.ts";
 import { remove } from "./store.ts";
-import { withRetry } from "./transact.ts";
+import { withRetry } from "./retry.ts";
 
 const FILES_PER_ROUND = 100;
 const SLICES_PER_ROUND = 200;

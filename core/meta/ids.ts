@@ -5,7 +5,7 @@
  * a client ends is never used. A slice number's range is on record (table sliceRanges) before the number is given out.
  */
 import { FsError } from "../errors.ts";
-import { withRetry } from "./transact.ts";
+import { withRetry } from "./retry.ts";
 import type { Env } from "../env.ts";
 import { checkColumns, type MetaStore, put, read, remove, update, type Write } from "./store.ts";
 

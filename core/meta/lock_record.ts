@@ -8,7 +8,8 @@ import { FsError } from "../errors.ts";
 import type { MetaContext } from "./context.ts";
 import { decodeState, encodeState, type LockState, noLocks, withoutSession } from "./lock_state.ts";
 import { type Check, checkAbsent, checkColumns, put, read, remove } from "./store.ts";
-import { believe, withRetry } from "./transact.ts";
+import { withRetry } from "./retry.ts";
+import { believe } from "./transact.ts";
 
 export type LockTableName = "flocks" | "plocks";
 

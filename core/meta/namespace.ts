@@ -44,7 +44,8 @@ import {
   update,
   type Write,
 } from "./store.ts";
-import { fetchEdges, transact, withRetry } from "./transact.ts";
+import { withRetry } from "./retry.ts";
+import { fetchEdges, transact } from "./transact.ts";
 
 const DOT = 0x2e;
 

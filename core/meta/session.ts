@@ -5,7 +5,7 @@
 import type { Env } from "../env.ts";
 import { takeIds } from "./ids.ts";
 import { checkVersion, type MetaStore, put, read, remove, update } from "./store.ts";
-import { withRetry } from "./transact.ts";
+import { withRetry } from "./retry.ts";
 
 /** Who a session is, for people: shown by `slayerfs status`. */
 export interface SessionInfo {

@@ -11,7 +11,7 @@ import type { NewSlice, SliceRecord } from "../chunk/slice_log.ts";
 import type { Timespec } from "../env.ts";
 import { FsError } from "../errors.ts";
 import { CHUNK_BYTES } from "../limits.ts";
-import type { Clearing } from "./clear_range.ts";
+import type { Clearing, FoundSlice } from "./clear_range.ts";
 import { accountedBytes, raiseCtime, raiseTimes } from "./attr.ts";
 import type { MetaContext } from "./context.ts";
 import { usageChange } from "./namespace.ts";
@@ -21,14 +21,14 @@ import {
   type Check,
   checkColumns,
   type Durability,
-  type Found,
   put,
   read,
   remove,
   update,
   type Write,
 } from "./store.ts";
-import { transact, withRetry } from "./transact.ts";
+import { withRetry } from "./retry.ts";
+import { transact } from "./transact.ts";
 
 const SCAN_PAGE = 1000;
 /** Attempts to read lists that no commit changes meanwhile; more only if somebody writes all the time. */
@@ -69,8 +69,6 @@ async function sliceSeqOf(ctx: MetaContext, ino: number): Promise<number> {
   if (found === null) throw new FsError("ENOENT", `inode ${ino}`);
   return found.row.sliceSeq;
 }
-
-export type FoundSlice = Found<"slices", "sliceId">;
 
 /** Every slice record under the prefix, with its object's record, in key order; pages as needed, up to the page that
  *  passes `lastChunk`. */

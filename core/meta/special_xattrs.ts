@@ -19,7 +19,7 @@ import {
   remove,
   type Write,
 } from "./store.ts";
-import { withRetry } from "./transact.ts";
+import { withRetry } from "./retry.ts";
 
 /** Bits of `inodes.xattrKinds`. */
 export const XATTR_ACCESS_ACL = 1;

@@ -14,7 +14,7 @@ import { dropSessionLocks } from "./locks.ts";
 import { releaseSustained } from "./namespace.ts";
 import { foldUsage } from "./session.ts";
 import { remove } from "./store.ts";
-import { withRetry } from "./transact.ts";
+import { withRetry } from "./retry.ts";
 
 const PAGE = 1000;
 

@@ -7,15 +7,13 @@
  * - The number of conflicts is bounded (EBUSY after that: only sustained contention on one record gets there).
  * - A store's `retry` errors are retried with back-off until the deadline; then the operation fails with the error.
  */
-import type { Env } from "../env.ts";
-import { FsError, StoreError } from "../errors.ts";
+import { FsError } from "../errors.ts";
 import type { MetaContext } from "./context.ts";
+import { withRetry } from "./retry.ts";
 import type { InodeRow } from "./schema.ts";
 import { type Check, type Durability, type Key, read, type Write } from "./store.ts";
 
 const CONFLICTS_MAX = 100;
-const BACKOFF_MS_MIN = 2;
-const BACKOFF_MS_MAX = 1000;
 
 export interface Plan<T> {
   readonly checks: readonly Check[];
@@ -179,23 +177,4 @@ function forget(ctx: MetaContext, about: Check | Write): void {
     ctx.cache.dropEdge(named.key[0] as number, named.key[1] as Uint8Array);
   } else if (named.table === "slices" || named.table === "sliceObjects") ctx.slices.clear();
   else if (named.table === "xattrs") ctx.defaultAcls.delete(named.key[0] as number);
-}
-
-/** Calls a store; on a `retry` error again, with growing pauses, until the deadline. */
-export async function withRetry<T>(
-  ctx: { readonly env: Env; readonly options: { readonly retryDeadlineMs: number } },
-  call: () => Promise<T>,
-): Promise<T> {
-  let deadlineMs: number | undefined;
-  for (let backoffMs = BACKOFF_MS_MIN;; backoffMs = Math.min(backoffMs * 2, BACKOFF_MS_MAX)) {
-    try {
-      return await call();
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.kind !== "retry") throw error;
-      const nowMs = ctx.env.monotonicMs();
-      deadlineMs ??= nowMs + ctx.options.retryDeadlineMs;
-      if (nowMs >= deadlineMs) throw error;
-    }
-    await ctx.env.sleep(backoffMs * (0.5 + ctx.env.random()));
-  }
 }

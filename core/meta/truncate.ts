@@ -15,12 +15,12 @@ import {
   raiseTimes,
   withoutSuidSgid,
 } from "./attr.ts";
-import { clearRange } from "./clear_range.ts";
+import { clearRange, type FoundSlice } from "./clear_range.ts";
 import type { MetaContext } from "./context.ts";
 import { requireNotFixed } from "./inode_flags.ts";
 import { usageChange } from "./namespace.ts";
 import type { InodeRow } from "./schema.ts";
-import { clearWrites, type FoundSlice, noteSliceSeq, scanSlices } from "./slices.ts";
+import { clearWrites, noteSliceSeq, scanSlices } from "./slices.ts";
 import { dropCapability } from "./special_xattrs.ts";
 import { checkColumns, update, type Write } from "./store.ts";
 import { transact } from "./transact.ts";

@@ -1,7 +1,7 @@
 /** What the volume holds: the sum of all sessions' usage rows, exact at the moment it is read. */
 import type { MetaContext } from "./context.ts";
 import type { MetaStore } from "./store.ts";
-import { withRetry } from "./transact.ts";
+import { withRetry } from "./retry.ts";
 
 export interface Usage {
   readonly bytes: number;

@@ -28,7 +28,8 @@ import {
   update,
   type Write,
 } from "./store.ts";
-import { type Plan, transact, withRetry } from "./transact.ts";
+import { withRetry } from "./retry.ts";
+import { type Plan, transact } from "./transact.ts";
 
 /** Records of one page: each may have a value of 64 KiB. */
 const PAGE = 64;

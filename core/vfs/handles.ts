@@ -1,7 +1,7 @@
 /** Open files and directories by handle number. Numbers are never reused in one mount. */
 import { FsError } from "../errors.ts";
-import type { DirectoryStream } from "./directory_stream.ts";
 import type { Node } from "./nodes.ts";
+import type { DirSink } from "./types.ts";
 
 export interface FileHandle {
   readonly kind: "file";
@@ -12,7 +12,8 @@ export interface FileHandle {
 
 export interface DirectoryHandle {
   readonly kind: "directory";
-  readonly stream: DirectoryStream;
+  /** Where the listing is; directory_stream.ts. */
+  readonly stream: { read(offset: number, plus: boolean, sink: DirSink): Promise<void> };
 }
 
 export class Handles {
