@@ -43,7 +43,7 @@ function fsxTest(
       });
       assert(ran > run.operations * 0.95, "operations ran");
     }
-    await mounted.finish({ contents: true });
+    await mounted.finish();
   }, options);
 }
 
