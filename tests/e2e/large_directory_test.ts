@@ -1,5 +1,5 @@
 /**
- * A directory of 100,000 entries on a mount (SLAYERFS_DIRECTORY_ENTRIES for another number): listed once each, in bounded
+ * A directory of 20,000 entries on a mount (SLAYERFS_DIRECTORY_ENTRIES for another number): listed once each, in bounded
  * memory, also while others come and go; places in it stay good.
  */
 import assert from "node:assert/strict";
