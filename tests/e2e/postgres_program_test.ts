@@ -9,7 +9,9 @@ import { type Mounted, mountTest } from "../helpers/mounted.ts";
 import { hasProgram, outputOf, run } from "../helpers/shell.ts";
 
 const binDirectory = await findPostgres();
-const skipped = binDirectory === undefined
+const skipped = !Deno.env.has("SLAYERFS_TEST_POSTGRES")
+  ? " (skipped: takes minutes, SLAYERFS_TEST_POSTGRES=1 runs it)"
+  : binDirectory === undefined
   ? " (skipped: no Postgres server)"
   : await hasProgram("setpriv")
   ? ""
