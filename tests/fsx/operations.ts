@@ -11,12 +11,13 @@ export type Operation =
   | { readonly do: "seek"; readonly at: number }
   | { readonly do: WholeKind };
 
-/** `directRead`: with O_DIRECT, also where the rest goes through the page cache; widened to whole pages. `allocate` and
+/** `directRead`, `directWrite`: whole pages with O_DIRECT, also where the rest goes through the page cache. `allocate` and
  *  `zero` grow the file, the ones with Keep do not. */
 export type RangeKind =
   | "read"
   | "directRead"
   | "write"
+  | "directWrite"
   | "mapRead"
   | "mapWrite"
   | "punch"
@@ -34,7 +35,8 @@ export const weights: Readonly<Record<Kind, number>> = {
   read: 14,
   directRead: 4,
   mapRead: 10,
-  write: 18,
+  write: 16,
+  directWrite: 3,
   mapWrite: 12,
   truncate: 7,
   punch: 5,
